@@ -1,0 +1,181 @@
+"""What the engine asks for while it works, answered from venues, signer and market."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from tradewind.accounts.service import Accounts
+from tradewind.core.errors import NotFound
+from tradewind.core.ids import AccountId, OrderId
+from tradewind.core.instrument import Environment, Instrument, VenueName
+from tradewind.core.money import Asset, Price
+from tradewind.execution import service as execution
+from tradewind.infra.clock import Clock
+from tradewind.infra.db import CommitInDoubt, Db
+from tradewind.infra.log import logger
+from tradewind.market.service import Market
+from tradewind.signer.service import InProcessSigner
+from tradewind.venues.base import Protection, Signer, VenueClient
+from tradewind.venues.registry import Venues
+
+_log = logger("app")
+
+# Orders kept to be recognised by the signer without asking the database.
+_KNOWN_MAX = 50_000
+# A success is written down this often at most, an error always.
+_TOUCH_S = 60.0
+# "Credential errors on more than 3 accounts of a venue within a minute are ours" (order-protocol.md section 6).
+_OURS_ACCOUNTS = 3
+_OURS_WITHIN_S = 60.0
+
+
+@dataclass(slots=True)
+class Desk:
+    """The engine's desk: clients, signers, rules, prices; all but `confirm` answer at once."""
+
+    venues: Venues
+    signers: InProcessSigner
+    market: Market
+    clock: Clock
+    price_age_max_s: float
+    credentials: CredentialWatch
+
+    def client(self, venue: VenueName, environment: Environment) -> VenueClient:
+        """Return the client of a venue. Raises NotFound."""
+        return self.venues.client(venue, environment)
+
+    def signer(self, account_id: AccountId) -> Signer:
+        """Return an account's signer. Raises CredentialRefused where it has no key."""
+        return self.signers.for_account(account_id)
+
+    def instrument(self, venue: VenueName, environment: Environment, symbol: str) -> Instrument:
+        """Return an instrument's rules. Raises NotFound."""
+        found = self.market.instrument(venue, environment, symbol)
+        if found is None:
+            raise NotFound("unknown_symbol", f"{venue} ({environment}) lists no {symbol}.")
+        return found
+
+    def find(
+        self,
+        venue: VenueName,
+        environment: Environment,
+        base: Asset,
+        preference: Asset | None,
+        signal_quote: Asset | None,
+    ) -> Instrument | None:
+        """Choose the market in which an account trades a base asset."""
+        return self.market.find(venue, environment, base, preference, signal_quote=signal_quote)
+
+    def fresh_price(self, venue: VenueName, environment: Environment, symbol: str) -> Price | None:
+        """Return the venue's own price if it is fresh enough to act on."""
+        point = self.market.price(venue, environment, symbol)
+        if point is None or not point.is_fresh(self.clock.now(), self.price_age_max_s):
+            return None
+        return point.price
+
+    def price_now(self, venue: VenueName, environment: Environment, symbol: str) -> tuple[Price, float] | None:
+        """Return the last known price and its age in seconds."""
+        point = self.market.price(venue, environment, symbol)
+        return None if point is None else (point.price, point.age_s(self.clock.now()))
+
+    async def confirm(self, venue: VenueName, environment: Environment, symbols: Sequence[str]) -> None:
+        """Make sure prices are fresh, asking the venue where needed; from now on they are kept fresh."""
+        self.market.watch(venue, environment, symbols)
+        await self.market.confirm_prices(venue, environment, symbols, self.price_age_max_s)
+
+    def protection(self, venue: VenueName, environment: Environment) -> Protection:
+        """Return the strongest protection the venue can hold."""
+        return self.venues.client(venue, environment).capabilities.protection
+
+    def is_blind(self, account_id: AccountId) -> bool:
+        """Say whether the venue refuses the account's key at present."""
+        return self.credentials.is_blind(account_id)
+
+
+@dataclass(slots=True)
+class CredentialWatch:
+    """Counts what venues say of keys: five errors in a row disable an account, many at once are ours (K7)."""
+
+    db: Db
+    accounts: Accounts
+    clock: Clock
+    place_of: Callable[[AccountId], tuple[VenueName, Environment] | None]
+    _blind: dict[AccountId, str] = field(default_factory=dict)
+    _touched: dict[AccountId, float] = field(default_factory=dict)
+    _recent: deque[tuple[float, AccountId]] = field(default_factory=deque)
+    _queue: asyncio.Queue[tuple[AccountId, bool]] = field(default_factory=lambda: asyncio.Queue(10_000))
+
+    def is_blind(self, account_id: AccountId) -> bool:
+        """Say whether the last answer about the account's key was a refusal."""
+        return account_id in self._blind
+
+    def reason(self, account_id: AccountId) -> str | None:
+        """Return the venue's code for a refused key."""
+        return self._blind.get(account_id)
+
+    def note(self, account_id: AccountId, refusal: str | None) -> None:
+        """Take one answer: a refusal code, or None for an accepted key. Never waits."""
+        now = self.clock.monotonic()
+        if refusal is None:
+            was_blind = self._blind.pop(account_id, None) is not None
+            if was_blind or now - self._touched.get(account_id, -_TOUCH_S) >= _TOUCH_S:
+                self._touched[account_id] = now
+                self._offer(account_id, is_good=True)
+            return
+        self._blind[account_id] = refusal
+        self._recent.append((now, account_id))
+        while self._recent and now - self._recent[0][0] > _OURS_WITHIN_S:
+            self._recent.popleft()
+        place = self.place_of(account_id)
+        same_venue = {each for _, each in self._recent if self.place_of(each) == place}
+        if len(same_venue) > _OURS_ACCOUNTS:
+            _log.warning("app.credentials.ours", accounts=len(same_venue))
+            return
+        self._offer(account_id, is_good=False)
+
+    async def run(self) -> None:
+        """Write the counts down until cancelled."""
+        while True:
+            account_id, is_good = await self._queue.get()
+            try:
+                if is_good:
+                    await self.db.write(lambda tx, each=account_id: self.accounts.record_success(tx, each))  # type: ignore[misc]
+                else:
+                    await self.db.write(
+                        lambda tx, each=account_id: self.accounts.record_credential_error(tx, each)  # type: ignore[misc]
+                    )
+            except CommitInDoubt:
+                raise
+            except Exception:
+                _log.exception("app.credentials.write_failed", account_id=account_id)
+
+    def _offer(self, account_id: AccountId, *, is_good: bool) -> None:
+        if not self._queue.full():
+            self._queue.put_nowait((account_id, is_good))
+
+
+class KnownOrders:
+    """Which orders are this installation's: what the signer asks before it signs one."""
+
+    def __init__(self, db: Db) -> None:
+        self._db = db
+        self._owners: OrderedDict[OrderId, AccountId] = OrderedDict()
+
+    def remember(self, order_id: OrderId, account_id: AccountId) -> None:
+        """Keep an order that a transaction has just claimed."""
+        self._owners[order_id] = account_id
+        self._owners.move_to_end(order_id)
+        while len(self._owners) > _KNOWN_MAX:
+            self._owners.popitem(last=False)
+
+    def is_known(self, order_id: OrderId, account_id: AccountId) -> bool:
+        """Say whether the journal holds the order for this account."""
+        owner = self._owners.get(order_id)
+        if owner is None:
+            owner = self._db.read_now(lambda tx: execution.owner_of(tx, order_id))
+            if owner is not None:
+                self.remember(order_id, owner)
+        return owner == account_id

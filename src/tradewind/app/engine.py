@@ -1,0 +1,217 @@
+"""The trading engine as one object graph, and the order in which it starts.
+
+At start protection comes before anything else (order-protocol.md section 5): what was SENT becomes UNKNOWN,
+watches are armed from the database, resting orders are asked about, and only then may an entry be claimed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tradewind.accounts.account import AccountRow
+from tradewind.app.desk import CredentialWatch, Desk, KnownOrders
+from tradewind.app.roster import PlatformRoster
+from tradewind.core.ids import AccountId
+from tradewind.core.order import RESTING, OrderState
+from tradewind.execution.apply import Applier
+from tradewind.execution.board import FanBoards
+from tradewind.execution.deciding import Decider
+from tradewind.execution.exits import ExitDesk
+from tradewind.execution.fanout import Dispatcher
+from tradewind.execution.hand import HandDesk
+from tradewind.execution.journal import Journal
+from tradewind.execution.latch import Latch
+from tradewind.execution.listen import Followed, Listener
+from tradewind.execution.outcomes import Moved
+from tradewind.execution.protect import Protector
+from tradewind.execution.reconcile import Reconciler
+from tradewind.execution.recorder import Recorder
+from tradewind.execution.store import Stored
+from tradewind.execution.submit import Submitter
+from tradewind.execution.worker import SignalWorker
+from tradewind.infra.bus import Bus
+from tradewind.infra.clock import Clock
+from tradewind.infra.db import Db
+from tradewind.infra.ids import Ids
+from tradewind.infra.log import logger
+from tradewind.market.prices import MarketKey, PricePoint
+from tradewind.portfolio.service import Portfolio
+
+_log = logger("app.engine")
+
+# Entries wait this long at most for the first look at resting orders; a venue that is away closes the gate.
+_FIRST_LOOK_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineNumbers:
+    """The numbers of order-protocol.md section 10 that the engine needs."""
+
+    send_by_ms: int
+    request_timeout_s: float
+    max_age_s: int
+    lease_s: int
+    stop_escalation_s: float
+
+
+@dataclass(slots=True)
+class Engine:
+    """Everything between the inbox and the venue."""
+
+    db: Db
+    clock: Clock
+    desk: Desk
+    known: KnownOrders
+    credentials: CredentialWatch
+    latch: Latch
+    journal: Journal
+    recorder: Recorder
+    dispatcher: Dispatcher
+    protector: Protector
+    reconciler: Reconciler
+    listener: Listener
+    worker: SignalWorker
+    boards: FanBoards
+    hand: HandDesk
+
+    def follow(self, account: AccountRow) -> None:
+        """Follow an account's private stream; called for every linked account, again after a new key."""
+        if not account.has_credential:
+            return
+        client = self.desk.client(account.venue, account.environment)
+        self.listener.unfollow(account.id)
+        self.listener.follow(Followed(account.id, account.user_id, client))
+
+    def unfollow(self, account_id: AccountId) -> None:
+        """Stop following an account whose key is gone."""
+        self.listener.unfollow(account_id)
+
+    async def recover(self) -> list[Stored]:
+        """Bring the journal into a state that a fresh process may continue from."""
+        undone = await self.db.write(lambda tx: self.journal.recover(tx, self.clock.now()))
+        doubtful = [each.order for each in undone if each.order.state not in (OrderState.INTENDED, *RESTING)]
+        self.reconciler.doubt(doubtful)
+        self.reconciler.doubt([each.order for each in undone if each.order.state is OrderState.CANCEL_SENT])
+        self.reconciler.doubt([each.order for each in await self.db.read(self.journal.lacking_fills)])
+        _log.info("app.engine.recovered", undone=len(undone), in_doubt=len(doubtful))
+        await self.protector.load()
+        for venue, environment, symbol in self.protector.watched_symbols():
+            self.desk.market.watch(venue, environment, [symbol])
+        return undone
+
+    async def run(self, undone: list[Stored]) -> None:
+        """Run until cancelled; entries last."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.recorder.run(), name="recorder")
+            tasks.create_task(self.credentials.run(), name="credentials")
+            tasks.create_task(self.reconciler.run(), name="reconciler")
+            tasks.create_task(self.listener.run(), name="listener")
+            tasks.create_task(self.protector.run(), name="protector")
+            tasks.create_task(self.boards.run(), name="boards")
+            resting = {each.order.account_id for each in undone if each.order.state in RESTING}
+            await self.reconciler.look_at_once(sorted(resting), _FIRST_LOOK_S)
+            self.dispatcher.enqueue([each.order for each in undone])
+            tasks.create_task(self.dispatcher.run(), name="dispatcher")
+            tasks.create_task(self.worker.run(), name="worker")
+
+    def on_price(self, key: MarketKey, point: PricePoint) -> None:
+        """A fresh price: watched levels are compared with it."""
+        self.protector.on_price(key.venue, key.environment, key.symbol, point.price)
+
+
+def build_engine(
+    *,
+    db: Db,
+    clock: Clock,
+    ids: Ids,
+    bus: Bus,
+    desk: Desk,
+    known: KnownOrders,
+    roster: PlatformRoster,
+    numbers: EngineNumbers,
+) -> Engine:
+    """Wire the engine's parts together."""
+    latch = Latch()
+    db.on_doubt = _closing(latch)
+    credentials = desk.credentials
+    journal = Journal(ids, numbers.send_by_ms)
+    recorder = Recorder(db, Applier(ids, Portfolio(ids)), clock, latch)
+    submitter = Submitter(desk, latch, clock, credentials.note)
+    dispatcher = Dispatcher(db, journal, recorder, submitter, latch, clock, roster.entry_gate)
+    reconciler = Reconciler(
+        db, journal, recorder, desk, clock, numbers.request_timeout_s, dispatcher.enqueue, credentials.note
+    )
+    exits = ExitDesk(db, journal, recorder, dispatcher, submitter, clock)
+    protector = Protector(db, journal, dispatcher, exits, desk, clock, numbers.stop_escalation_s)
+    listener = Listener(db, ids, recorder, reconciler, desk, clock, credentials.note)
+    decider = Decider(ids, roster, desk, numbers.max_age_s)
+    worker = SignalWorker(db, ids, clock, decider, journal, recorder, dispatcher, protector, desk, numbers.lease_s)
+    boards = FanBoards(db, bus, clock)
+    engine = Engine(
+        db=db,
+        clock=clock,
+        desk=desk,
+        known=known,
+        credentials=credentials,
+        latch=latch,
+        journal=journal,
+        recorder=recorder,
+        dispatcher=dispatcher,
+        protector=protector,
+        reconciler=reconciler,
+        listener=listener,
+        worker=worker,
+        boards=boards,
+        hand=HandDesk(journal, roster, desk, clock),
+    )
+    recorder.listeners.extend(
+        [
+            _remembering(known),
+            dispatcher.on_moved,
+            reconciler.on_moved,
+            protector.on_moved,
+            boards.on_moved,
+            _watching(desk),
+            _refreshing(desk),
+        ]
+    )
+    desk.market.on_price(engine.on_price)
+    return engine
+
+
+def _closing(latch: Latch) -> Callable[[], None]:
+    return lambda: latch.close("commit_in_doubt")
+
+
+def _remembering(known: KnownOrders) -> Callable[..., None]:
+    def remember(moved: list[Moved]) -> None:
+        for move in moved:
+            known.remember(move.after.id, move.after.account_id)
+
+    return remember
+
+
+def _watching(desk: Desk) -> Callable[..., None]:
+    """A symbol in which something was bought has its price followed from then on."""
+
+    def watch(moved: list[Moved]) -> None:
+        for move in moved:
+            if move.new_fills:
+                order = move.after
+                desk.market.watch(order.venue, order.environment, [order.symbol])
+
+    return watch
+
+
+def _refreshing(desk: Desk) -> Callable[..., None]:
+    """An order refused for a step or minimum: the venue's rules have changed, read them again."""
+
+    def refresh(moved: list[Moved]) -> None:
+        for move in moved:
+            order = move.after
+            if order.state is OrderState.REJECTED and (order.reason or "").startswith("filter"):
+                desk.market.refresh_soon(order.venue, order.environment)
+
+    return refresh

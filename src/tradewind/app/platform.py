@@ -1,0 +1,242 @@
+"""The composition root: settings -> clock, database, bus, venues, rooms -> ASGI app and background tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+
+from tradewind.accounts.account import AccountRow
+from tradewind.accounts.key_test import KeyTest
+from tradewind.accounts.linking import Linker
+from tradewind.accounts.mandates import Mandates
+from tradewind.accounts.service import Accounts, stored_credentials
+from tradewind.app.desk import CredentialWatch, Desk, KnownOrders
+from tradewind.app.engine import Engine, EngineNumbers, build_engine
+from tradewind.app.follow import AccountFollower, Places
+from tradewind.app.paper import PaperVenue, built_in_paper
+from tradewind.app.roster import PlatformRoster, PlatformSwitches
+from tradewind.app.web import Rooms, build_asgi
+from tradewind.audit.service import Audit
+from tradewind.billing.service import Billing
+from tradewind.config import Settings
+from tradewind.core.errors import NotFound
+from tradewind.core.ids import SourceId, UserId
+from tradewind.core.instrument import BINANCE, Environment
+from tradewind.execution import service as execution
+from tradewind.identity.service import Identity
+from tradewind.infra.bus import InProcessBus
+from tradewind.infra.clock import Clock, SystemClock
+from tradewind.infra.db import Db, Tx
+from tradewind.infra.ids import RandomIds
+from tradewind.infra.log import logger
+from tradewind.infra.outbox import Outbox
+from tradewind.market.service import Market
+from tradewind.portfolio.service import record_balances
+from tradewind.signals.sources import Sources
+from tradewind.signer.service import InProcessSigner
+from tradewind.stream.hub import Hub
+from tradewind.vault.opening import KekPlace, open_vault
+from tradewind.venues.base import AccountSnapshot, VenueHealth
+from tradewind.venues.binance.signing import sign
+from tradewind.venues.registry import Venues, VenueSettings
+from tradewind.web.ratelimit import Limiter
+
+_log = logger("app")
+
+
+@dataclass(slots=True)
+class App:
+    """A platform ready to run: serve `asgi`, and run `run` beside it."""
+
+    settings: Settings
+    asgi: FastAPI
+    db: Db
+    clock: Clock
+    venues: Venues
+    market: Market
+    outbox: Outbox
+    hub: Hub
+    engine: Engine
+    follower: AccountFollower
+    paper: PaperVenue | None
+    is_ready: asyncio.Event
+
+    async def run(self) -> None:
+        """Start everything in order and run until cancelled; the database is closed at the end."""
+        try:
+            if self.paper is not None:
+                await self.paper.start()
+            await self.venues.start()
+            await self._run_tasks()
+        finally:
+            await self.venues.close()
+            if self.paper is not None:
+                await self.paper.stop()
+            self.engine.latch.close("shutting_down")
+            self.db.close()
+
+    async def _run_tasks(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.venues.run(), name="venues")
+            tasks.create_task(self.outbox.drain(), name="outbox")
+            tasks.create_task(self.hub.run(), name="hub")
+            await self.market.start()
+            tasks.create_task(self.market.run(), name="market")
+            undone = await self.engine.recover()
+            await self.follower.start()
+            tasks.create_task(self.follower.run(), name="follower")
+            tasks.create_task(self.engine.run(undone), name="engine")
+            self.is_ready.set()
+
+
+def build(settings: Settings, *, clock: Clock | None = None) -> App:
+    """Build the platform over a database that has its schema. Raises InvalidInput without the right key."""
+    clock = clock or SystemClock()
+    ids = RandomIds(clock)
+    db = Db.open(settings.database_url)
+    bus = InProcessBus()
+    place = KekPlace(settings.kek_file, settings.data_dir, settings.kek_env, settings.kek_passphrase_env)
+    vault = db.write_now(lambda tx: open_vault(tx, place, clock, os.environ))
+    audit = Audit(vault, clock)
+    identity = Identity(clock, ids, audit)
+    billing = Billing(clock, ids, audit)
+    db.write_now(billing.seed_plans)
+    paper = built_in_paper(settings) if needs_built_in_paper(settings) else None
+    venues = Venues(venue_settings(settings, paper), clock)
+    market = Market(
+        {(client.capabilities.venue, client.environment): client for client in venues.all()}, clock, db, bus
+    )
+    known = KnownOrders(db)
+    signer = InProcessSigner(db, vault, stored_credentials, {BINANCE: sign}, is_order_known=known.is_known)
+    accounts = Accounts(clock, audit, execution.has_open_business)
+    sources = Sources(ids, audit)
+    mandates = Mandates(clock, ids, audit, _source_check(sources))
+    places = Places()
+    desk = Desk(
+        venues,
+        signer,
+        market,
+        clock,
+        float(settings.orders.watch_price_age_s),
+        CredentialWatch(db, accounts, clock, places.of),
+    )
+    roster = PlatformRoster(
+        accounts, mandates, identity, billing, _switches(settings), clock, _health_of(venues), desk.is_blind
+    )
+    engine = build_engine(
+        db=db, clock=clock, ids=ids, bus=bus, desk=desk, known=known, roster=roster, numbers=_numbers(settings)
+    )
+    linker = Linker(
+        db,
+        clock,
+        ids,
+        accounts=accounts,
+        signer=signer,
+        key_test=KeyTest(venues.client),
+        on_linked=_keep_balances(clock),
+    )
+    hub = Hub(bus, clock, ids)
+    asgi = build_asgi(
+        Rooms(
+            settings=settings,
+            db=db,
+            clock=clock,
+            ids=ids,
+            identity=identity,
+            billing=billing,
+            accounts=accounts,
+            mandates=mandates,
+            linker=linker,
+            signer=signer,
+            sources=sources,
+            market=market,
+            hub=hub,
+            engine=engine,
+            roster=roster,
+            limiter=Limiter(clock),
+        )
+    )
+    follower = AccountFollower(db, bus, accounts, signer, engine, places)
+    return App(
+        settings, asgi, db, clock, venues, market, Outbox(db, bus, clock), hub, engine, follower, paper, asyncio.Event()
+    )
+
+
+def needs_built_in_paper(settings: Settings) -> bool:
+    """Say whether paper accounts trade on the built-in venue."""
+    section = settings.venues[BINANCE, Environment.PAPER]
+    return settings.is_enabled(BINANCE, Environment.PAPER) and section.rest_url is None
+
+
+def venue_settings(settings: Settings, paper: PaperVenue | None) -> list[VenueSettings]:
+    """Return what the venues' clients need, for every venue and environment that is on."""
+    found = []
+    for (venue, environment), section in settings.venues.items():
+        if not settings.is_enabled(venue, environment):
+            continue
+        is_built_in = environment is Environment.PAPER and section.rest_url is None and paper is not None
+        found.append(
+            VenueSettings(
+                venue=venue,
+                environment=environment,
+                rest_url=paper.rest_url if is_built_in and paper else section.rest_url,
+                ws_api_url=paper.ws_api_url if is_built_in and paper else section.ws_api_url,
+                stream_url=paper.stream_url if is_built_in and paper else section.stream_url,
+                request_timeout_s=settings.orders.request_timeout_ms / 1_000,
+                recv_window_ms=settings.orders.recv_window_ms,
+                processing_ms_max=settings.orders.venue_processing_ms,
+            )
+        )
+    return found
+
+
+def _source_check(sources: Sources) -> Callable[[Tx, SourceId, UserId], bool]:
+    def is_open(tx: Tx, source_id: SourceId, _user_id: UserId) -> bool:
+        try:
+            return sources.load(tx, source_id).is_enabled
+        except NotFound:
+            return False
+
+    return is_open
+
+
+def _health_of(venues: Venues) -> Callable[[AccountRow], VenueHealth | None]:
+    def health(row: AccountRow) -> VenueHealth | None:
+        try:
+            return venues.client(row.venue, row.environment).health()
+        except NotFound:
+            return None
+
+    return health
+
+
+def _keep_balances(clock: Clock) -> Callable[[Tx, AccountRow, AccountSnapshot], None]:
+    def keep(tx: Tx, row: AccountRow, snapshot: AccountSnapshot) -> None:
+        record_balances(tx, row.user_id, row.id, snapshot.balances, clock.now())
+
+    return keep
+
+
+def _switches(settings: Settings) -> PlatformSwitches:
+    return PlatformSwitches(
+        trading_enabled=settings.trading_enabled,
+        dry_run=settings.dry_run,
+        allow_live=settings.allow_live,
+        live_confirm=settings.live_confirm,
+        min_order_quote=settings.orders.min_order_quote,
+    )
+
+
+def _numbers(settings: Settings) -> EngineNumbers:
+    orders = settings.orders
+    return EngineNumbers(
+        send_by_ms=orders.send_by_ms,
+        request_timeout_s=orders.request_timeout_ms / 1_000,
+        max_age_s=orders.max_age_s,
+        lease_s=orders.lease_s,
+        stop_escalation_s=float(orders.stop_escalation_s),
+    )

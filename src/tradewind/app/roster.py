@@ -1,0 +1,144 @@
+"""Whom a signal concerns, over accounts, people, plans and venue health: execution's Roster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from tradewind.accounts.account import AccountRow, AccountStatus
+from tradewind.accounts.mandates import Mandates
+from tradewind.accounts.service import Accounts
+from tradewind.billing.service import Billing
+from tradewind.core.gate import Closed, CredentialState, GateInputs, gate
+from tradewind.core.gate_text import GateCode
+from tradewind.core.ids import AccountId, OrderId, SourceId
+from tradewind.core.instrument import Environment
+from tradewind.core.mandate import Mandate
+from tradewind.core.order import GateKind, Order
+from tradewind.core.plan import DEFAULT_PLANS, Plan, PlanName
+from tradewind.core.risk import Caps
+from tradewind.execution.roster import AccountFacts
+from tradewind.identity.people import User
+from tradewind.identity.service import Identity
+from tradewind.infra.clock import Clock
+from tradewind.infra.db import Tx
+from tradewind.venues.base import PermissionSource, VenueHealth
+
+# A venue counts as healthy while it was seen healthy within this (product.md G2).
+_HEALTH_AGE_S = 30.0
+_LABELS = {"binance": "Binance"}
+# What an account without a subscription would wait; it is skipped before that matters.
+_NO_PLAN = DEFAULT_PLANS[PlanName.TRIAL]
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformSwitches:
+    """The platform's part of the gate."""
+
+    trading_enabled: bool
+    dry_run: bool
+    allow_live: bool
+    live_confirm: str | None
+    min_order_quote: Decimal
+
+
+@dataclass(slots=True)
+class PlatformRoster:
+    """Reads accounts with everything the gate and the decision look at, in four queries."""
+
+    accounts: Accounts
+    mandates_room: Mandates
+    identity: Identity
+    billing: Billing
+    switches: PlatformSwitches
+    clock: Clock
+    health_of: Callable[[AccountRow], VenueHealth | None]
+    is_blind: Callable[[AccountId], bool]
+
+    def mandates(self, tx: Tx, source_id: SourceId) -> Sequence[Mandate]:
+        """Return all mandates on a source."""
+        return [mandate for mandate, _ in self.mandates_room.load_for_source(tx, source_id)]
+
+    def facts(self, tx: Tx, account_ids: Sequence[AccountId], now: datetime) -> Mapping[AccountId, AccountFacts]:
+        """Return the facts of these accounts; those that are gone are missing."""
+        rows = self.accounts.load_many(tx, account_ids)
+        user_ids = {row.user_id for row in rows.values()}
+        people = self.identity.load_users(tx, user_ids)
+        plans = self.billing.entitlement(tx, user_ids, now)
+        return {
+            account_id: self._facts(row, people[row.user_id], plans.get(row.user_id), now)
+            for account_id, row in rows.items()
+            if row.user_id in people
+        }
+
+    def entry_gate(self, tx: Tx, orders: Sequence[Order]) -> Mapping[OrderId, str]:
+        """Say which of these entries may not be claimed now, and why: the gate, read again at the claim."""
+        facts = self.facts(tx, [order.account_id for order in orders], self.clock.now())
+        reasons: dict[OrderId, str] = {}
+        for order in orders:
+            account = facts.get(order.account_id)
+            if account is None:
+                reasons[order.id] = "account_gone"
+                continue
+            answer = gate(GateKind.ENTRY, account.gate)
+            if isinstance(answer, Closed):
+                codes = [reason.code for reason in answer.reasons]
+                reasons[order.id] = (GateCode.DRY_RUN if GateCode.DRY_RUN in codes else codes[0]).value
+        return reasons
+
+    def _facts(self, row: AccountRow, person: User, plan: Plan | None, now: datetime) -> AccountFacts:
+        return AccountFacts(
+            account_id=row.id,
+            user_id=row.user_id,
+            label=row.label,
+            venue=row.venue,
+            environment=row.environment,
+            plan=plan or _NO_PLAN,
+            gate=self._gate(row, person, plan, now),
+            caps=Caps(self.switches.min_order_quote, row.max_order_quote, row.max_day_quote),
+            quote=row.quote_asset,
+            is_stand_in=row.is_stand_in,
+        )
+
+    def _gate(self, row: AccountRow, person: User, plan: Plan | None, now: datetime) -> GateInputs:
+        health = self.health_of(row)
+        silent_s = None
+        if health is not None and health.checked_at is not None:
+            silent_s = max(0, int((now - health.checked_at).total_seconds()))
+        is_healthy = health is not None and health.is_healthy and silent_s is not None and silent_s <= _HEALTH_AGE_S
+        until = person.suspended_until
+        return GateInputs(
+            environment=row.environment,
+            venue_label=_LABELS.get(row.venue, row.venue),
+            allow_live=self.switches.allow_live,
+            trading_enabled=self.switches.trading_enabled,
+            is_dry_run=self.switches.dry_run or row.dry_run,
+            # Where the operator wants a token there is no way to present it yet: live stays closed.
+            has_live_token=self.switches.live_confirm is None,
+            has_confirmed_live=row.live_confirmed_at is not None,
+            credential=self._credential(row),
+            is_account_disabled=row.status is AccountStatus.DISABLED,
+            is_venue_healthy=is_healthy,
+            venue_silent_s=silent_s,
+            has_subscription=plan is not None,
+            is_suspended=person.is_suspended(now),
+            suspended_until=None if until is None else until.date().isoformat(),
+            suspension_reason=person.suspended_reason,
+            # The second factor is not built yet, so nobody has one and no live entry is ever placed.
+            has_second_factor=row.environment is not Environment.LIVE,
+            is_paused=row.status is AccountStatus.PAUSED,
+            quote=row.quote_asset,
+        )
+
+    def _credential(self, row: AccountRow) -> CredentialState:
+        if not row.has_credential:
+            return CredentialState.MISSING
+        if self.is_blind(row.id):
+            return CredentialState.REFUSED
+        if not row.rights.can_trade or row.rights.can_withdraw:
+            return CredentialState.NO_TRADE_RIGHT
+        # Rights the venue does not name were confirmed by the user in words before the key was stored (K3).
+        assert row.rights.source in (PermissionSource.VERIFIED, PermissionSource.UNVERIFIED)
+        return CredentialState.VERIFIED

@@ -1,0 +1,1 @@
+"""Who did what: append-only, hash-chained, in the transaction of the change."""

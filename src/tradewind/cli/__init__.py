@@ -1,0 +1,69 @@
+"""The command line: `tradewind VERB`. One file per verb; wrong usage gets a sentence, never a traceback."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tradewind import __version__
+from tradewind.cli import db, demo, doctor, keys, serve, sim, sources, users
+from tradewind.cli.start import Options
+from tradewind.core.errors import TradewindError
+from tradewind.infra.db import CommitInDoubt
+
+# Exit codes: 0 all well, 1 a check failed or work was refused, 2 wrong usage, 130 interrupted.
+_REFUSED = 1
+_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="tradewind",
+    help="One signal, every account, exactly once.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(demo.demo)
+app.command("serve")(serve.serve)
+app.command("sim")(sim.sim)
+app.command("doctor")(doctor.doctor)
+app.add_typer(db.app, name="db")
+app.add_typer(users.app, name="users")
+app.add_typer(sources.app, name="sources")
+app.add_typer(keys.app, name="keys")
+
+
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"tradewind {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings file; else TRADEWIND_CONFIG, else tradewind.toml.")
+    ] = None,
+    database: Annotated[str | None, typer.Option(help="Database address, sqlite:///path/to/file.")] = None,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    context.obj = Options(config=config, database=database)
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    try:
+        app()
+    except TradewindError as error:
+        typer.echo(error.message, err=True)
+        sys.exit(_REFUSED)
+    except CommitInDoubt as error:
+        typer.echo(f"{error}. Nothing more was sent; start again to recover from disk.", err=True)
+        sys.exit(_REFUSED)
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)

@@ -1,0 +1,131 @@
+"""`tradewind serve`: the platform in one process, API and trading together.
+
+The order of starting matters: owner lock, then schema, then key, then everything else. Whatever ends first,
+the API or the engine, ends the other; a broken engine must not leave an API behind that looks alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from tradewind.app import App, build
+from tradewind.cli.start import create_first_kek, created_db, owner_lock, settings_of
+from tradewind.config import Settings
+from tradewind.infra import log
+
+_log = log.logger("cli.serve")
+# Requests in flight may finish; a fan-out is not waited for, recovery finds it.
+_GRACE_S = 10
+
+
+def serve(
+    context: typer.Context,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65_535)] = None,
+) -> None:
+    """Run the platform until it is told to stop (Ctrl-C or SIGTERM)."""
+    settings = settings_of(context)
+    settings = replace(settings, host=host or settings.host, port=settings.port if port is None else port)
+    log.configure(level=settings.log.level, as_json=settings.log.json)
+    lock = owner_lock(settings)
+    lock.acquire()
+    try:
+        prepare(settings)
+        _run(settings)
+    finally:
+        lock.release()
+
+
+def prepare(settings: Settings) -> None:
+    """Give an empty database its schema and, on the first start, a key. Raises Conflict for an older schema."""
+    with created_db(settings) as db:
+        create_first_kek(db, settings)
+
+
+def _run(settings: Settings) -> None:
+    loop_factory = asyncio.new_event_loop
+    with contextlib.suppress(ImportError):  # not on Windows
+        import uvloop
+
+        loop_factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    app = build(settings)
+    server = _Server(
+        uvicorn.Config(
+            app.asgi,
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            # Webhook addresses are secrets; uvicorn would print every path.
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE_S,
+        )
+    )
+    with _stopped_by_signals(server):
+        await _run_together(app, server)
+
+
+async def _run_together(app: App, server: uvicorn.Server) -> None:
+    """Run engine and API; the first to end, well or badly, ends the other."""
+    engine = asyncio.create_task(app.run(), name="engine")
+    api = asyncio.create_task(server.serve(), name="api")
+    try:
+        await asyncio.wait({engine, api}, return_when=asyncio.FIRST_COMPLETED)
+        server.should_exit = True
+        # First the API, so that nothing new is accepted; then the engine.
+        await asyncio.wait({api}, timeout=_GRACE_S + 1)
+    finally:
+        for task in (api, engine):
+            task.cancel()
+        await asyncio.wait({api, engine})
+    for task in (engine, api):
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("cli.serve.ended_badly", task=task.get_name(), error=type(error).__name__)
+            raise error
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without its own signal handling: signals end engine and API together."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to `_stopped_by_signals`."""
+        yield
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        """Start listening and say where."""
+        await super().startup(sockets)  # type: ignore[arg-type]
+        for listener in self.servers:
+            for socket in listener.sockets:
+                host, port = socket.getsockname()[:2]
+                _log.info("cli.serve.listening", url=f"http://{host}:{port}")
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(server: uvicorn.Server) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        server.force_exit = server.should_exit  # a second signal does not wait for requests in flight
+        server.should_exit = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

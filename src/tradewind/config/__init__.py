@@ -1,0 +1,28 @@
+"""Settings: one frozen value, read once, passed on as small values."""
+
+from tradewind.config.printing import Line, describe, example_toml
+from tradewind.config.reading import known_settings, load_settings
+from tradewind.config.settings import (
+    VENUES,
+    LogSettings,
+    OrderSettings,
+    Settings,
+    SimSettings,
+    VenueSection,
+    WebhookSettings,
+)
+
+__all__ = [
+    "VENUES",
+    "Line",
+    "LogSettings",
+    "OrderSettings",
+    "Settings",
+    "SimSettings",
+    "VenueSection",
+    "WebhookSettings",
+    "describe",
+    "example_toml",
+    "known_settings",
+    "load_settings",
+]

@@ -1,0 +1,442 @@
+"""The order as a state machine: one table, immutable events, no I/O.
+
+Rules of this file (order-protocol.md section 2):
+1. TRANSITIONS is the whole law. A step of OURS that it does not have raises IllegalTransition and
+   changes nothing.
+2. A FACT from the venue never raises. It moves state and executed quantity forward only; where it
+   surprises (an order that has ended, or that we thought never arrived), the fact is kept and the result
+   carries an incident for a person to read.
+3. "I did not hear back" is UNKNOWN, not an end. Only REJECTED, FILLED, CANCELED, EXPIRED, DENIED and
+   NEVER_ARRIVED are ends, and even an ended order still takes fills.
+4. The same event twice changes nothing the second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from tradewind.core.errors import IllegalTransition
+from tradewind.core.ids import (
+    AccountId,
+    ClientOrderId,
+    IntentId,
+    OrderId,
+    SignalId,
+    SourceId,
+    UserId,
+    VenueOrderId,
+)
+from tradewind.core.instrument import Environment, VenueName
+from tradewind.core.money import NOTHING, ZERO, Asset, Money, Price, Quantity
+
+
+class OrderState(StrEnum):
+    """Where an order stands; the words of docs/glossary.md."""
+
+    INTENDED = "INTENDED"
+    SENT = "SENT"
+    ACCEPTED = "ACCEPTED"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    FILLED = "FILLED"
+    REJECTED = "REJECTED"
+    CANCELED = "CANCELED"
+    EXPIRED = "EXPIRED"
+    UNKNOWN = "UNKNOWN"
+    NEVER_ARRIVED = "NEVER_ARRIVED"
+    BLIND = "BLIND"
+    CANCEL_SENT = "CANCEL_SENT"
+    DENIED = "DENIED"
+
+
+_S = OrderState
+_VENUE_ENDS = frozenset({_S.FILLED, _S.REJECTED, _S.CANCELED, _S.EXPIRED})
+_VENUE_WORDS = _VENUE_ENDS | {_S.ACCEPTED, _S.PARTIALLY_FILLED}
+
+# From a state to every state one step may lead to. docs/order-lifecycle.md is generated from this.
+TRANSITIONS: Mapping[OrderState, frozenset[OrderState]] = {
+    _S.INTENDED: frozenset({_S.SENT, _S.DENIED}),
+    _S.SENT: _VENUE_WORDS | {_S.UNKNOWN, _S.INTENDED, _S.DENIED},
+    _S.UNKNOWN: _VENUE_WORDS | {_S.NEVER_ARRIVED, _S.BLIND},
+    _S.BLIND: _VENUE_WORDS | {_S.NEVER_ARRIVED, _S.UNKNOWN},
+    _S.ACCEPTED: _VENUE_ENDS | {_S.PARTIALLY_FILLED, _S.CANCEL_SENT, _S.UNKNOWN},
+    _S.PARTIALLY_FILLED: frozenset({_S.FILLED, _S.CANCEL_SENT, _S.CANCELED, _S.EXPIRED, _S.UNKNOWN}),
+    _S.CANCEL_SENT: _VENUE_WORDS,
+    _S.NEVER_ARRIVED: frozenset({_S.INTENDED}),
+    _S.FILLED: frozenset(),
+    _S.REJECTED: frozenset(),
+    _S.CANCELED: frozenset(),
+    _S.EXPIRED: frozenset(),
+    _S.DENIED: frozenset(),
+}
+
+ENDED = frozenset({_S.DENIED, _S.REJECTED, _S.FILLED, _S.CANCELED, _S.EXPIRED, _S.NEVER_ARRIVED})
+# Somebody must find out about these.
+IN_DOUBT = frozenset({_S.SENT, _S.UNKNOWN, _S.BLIND, _S.CANCEL_SENT})
+# The venue holds the order in its book as far as we know.
+RESTING = frozenset({_S.ACCEPTED, _S.PARTIALLY_FILLED, _S.CANCEL_SENT})
+
+
+class Side(StrEnum):
+    """Buy or sell of the base asset."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+
+class OrderType(StrEnum):
+    """Kinds of order we place; a venue's codec spells them its own way."""
+
+    MARKET = "market"
+    LIMIT = "limit"
+    TAKE_PROFIT_LIMIT_MAKER = "limit_maker"
+    STOP_LOSS = "stop_loss"
+
+
+class Leg(StrEnum):
+    """Which part of its intent an order is."""
+
+    ENTRY = "entry"
+    EXIT = "exit"
+    STOP = "stop"
+    TARGET = "target"
+    TEST = "test"
+
+
+class IntentKind(StrEnum):
+    """Why an order exists; every order has one stored intent."""
+
+    SIGNAL = "signal"
+    PROTECTION = "protection"
+    ENGINE_EXIT = "engine_exit"
+    HAND = "hand"
+    TEST = "test"
+
+
+class GateKind(StrEnum):
+    """How the live gate looks at an order."""
+
+    ENTRY = "entry"
+    EXIT = "exit"
+    PROTECTIVE = "protective"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Our request and everything known about it.
+
+    `quantity` is in base, `spend` in quote; a market buy by amount has `spend`, everything else has
+    `quantity` (None on an exit until its claim fixes it). `executed` and `executed_quote` are the largest
+    cumulative figures the venue has stated. Times are UTC; `signed_at_ms` and `send_by_ms` are venue time.
+    """
+
+    id: OrderId
+    intent_id: IntentId
+    intent_kind: IntentKind
+    user_id: UserId
+    account_id: AccountId
+    venue: VenueName
+    environment: Environment
+    symbol: str
+    base: Asset
+    quote: Asset
+    leg: Leg
+    side: Side
+    type: OrderType
+    client_order_id: ClientOrderId
+    created_at: datetime
+    release_at: datetime
+    generation: int = 0
+    attempt: int = 0
+    list_client_id: str | None = None
+    signal_id: SignalId | None = None
+    source_id: SourceId | None = None
+    lot_id: str | None = None
+    quantity: Quantity | None = None
+    spend: Money | None = None
+    limit_price: Price | None = None
+    stop_price: Price | None = None
+    state: OrderState = OrderState.INTENDED
+    venue_order_id: VenueOrderId | None = None
+    executed: Quantity = NOTHING
+    executed_quote: Decimal = ZERO
+    owner_epoch: int = 0
+    send_by_ms: int | None = None
+    signed_at_ms: int | None = None
+    sent_at: datetime | None = None
+    acknowledged_at: datetime | None = None
+    ended_at: datetime | None = None
+    reason: str | None = None
+    is_stand_in: bool = False
+    rev: int = 0
+
+    @property
+    def is_ended(self) -> bool:
+        return self.state in ENDED
+
+    @property
+    def is_known_to_venue(self) -> bool:
+        """The venue has named it, or executed some of it: it may never be sent again as if it were new."""
+        return self.venue_order_id is not None or self.acknowledged_at is not None or self.executed.is_positive
+
+    @property
+    def gate_kind(self) -> GateKind:
+        if self.leg is Leg.ENTRY or (self.leg is Leg.TEST and self.side is Side.BUY):
+            return GateKind.ENTRY
+        return GateKind.PROTECTIVE if self.leg in (Leg.STOP, Leg.TARGET) else GateKind.EXIT
+
+
+# --- events: steps of ours -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """INTENDED -> SENT, committed before a byte leaves. `quantity` fixes an exit's size."""
+
+    at: datetime
+    send_by_ms: int
+    owner_epoch: int
+    quantity: Quantity | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """We refuse, with a reason a user can read up."""
+
+    at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnedUnsent:
+    """SENT -> INTENDED: proven that the venue did not take it (NotSent or NotExecuted)."""
+
+    at: datetime
+    reason: str
+    release_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeLost:
+    """Nobody said what became of it."""
+
+    at: datetime
+    reason: str
+    signed_at_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialLost:
+    """We cannot ask: the key was refused."""
+
+    at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AbsenceProven:
+    """Two "not found" after the fence, nothing in the lists: it never arrived.
+
+    An order that the venue had named before becomes CANCELED(absent) with an incident instead.
+    """
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Resent:
+    """NEVER_ARRIVED -> INTENDED in the same generation (`resend = same` venues)."""
+
+    at: datetime
+    release_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CancelSent:
+    """A cancel of ours is on its way."""
+
+    at: datetime
+    reason: str
+
+
+# --- events: facts from the venue ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class VenueReport:
+    """What the venue says of an order now: state and cumulative figures.
+
+    `executed` is base, `executed_quote` quote, both cumulative. `is_cancel_refused` marks a
+    resting answer that is proof against a cancel of ours: said after the cancel's own fence.
+    """
+
+    at: datetime
+    state: OrderState
+    executed: Quantity
+    executed_quote: Decimal
+    venue_order_id: VenueOrderId | None = None
+    reason: str | None = None
+    signed_at_ms: int | None = None
+    is_cancel_refused: bool = False
+
+
+OrderEvent = (
+    Claimed | Denied | ReturnedUnsent | OutcomeLost | CredentialLost | AbsenceProven | Resent | CancelSent | VenueReport
+)
+
+
+class Incident(StrEnum):
+    """A fact that surprised us; recorded, told, followed by protection."""
+
+    FILL_AFTER_END = "fill_after_end"
+    REPORT_ON_UNSENT = "report_on_unsent"
+    ALIVE_AFTER_END = "alive_after_end"
+    ABSENT_AFTER_ACCEPT = "absent_after_accept"
+    OVERFILLED = "overfilled"
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What an event did: the order after it, whether anything moved, and a surprise if there was one."""
+
+    order: Order
+    is_changed: bool
+    incident: Incident | None = None
+
+
+def apply(order: Order, event: OrderEvent) -> Applied:
+    """Move an order by one event.
+
+    Raises IllegalTransition for a step of ours that TRANSITIONS lacks; never for a VenueReport.
+    """
+    if isinstance(event, VenueReport):
+        return _apply_report(order, event)
+    target, changes = _our_step(order, event)
+    if target not in TRANSITIONS[order.state]:
+        raise IllegalTransition(
+            "illegal_transition",
+            f"An order in {order.state} cannot become {target} by {type(event).__name__}; nothing was changed.",
+        )
+    if isinstance(event, Claimed | Resent) and order.is_known_to_venue:
+        raise IllegalTransition(
+            "known_to_venue",
+            f"The venue knows this order already, so {type(event).__name__} would send it twice; nothing was changed.",
+        )
+    is_vanished = isinstance(event, AbsenceProven) and target is OrderState.CANCELED
+    incident = Incident.ABSENT_AFTER_ACCEPT if is_vanished else None
+    return Applied(_moved(order, target, event.at, **changes), is_changed=True, incident=incident)
+
+
+def _our_step(order: Order, event: OrderEvent) -> tuple[OrderState, dict[str, object]]:
+    match event:
+        case Claimed():
+            quantity = event.quantity if event.quantity is not None else order.quantity
+            return _S.SENT, {
+                "sent_at": event.at,
+                "send_by_ms": event.send_by_ms,
+                "owner_epoch": event.owner_epoch,
+                "quantity": quantity,
+                "attempt": order.attempt + 1,
+                "reason": None,
+                "signed_at_ms": None,
+            }
+        case Denied():
+            return _S.DENIED, {"reason": event.reason}
+        case ReturnedUnsent():
+            return _S.INTENDED, {"reason": event.reason, "release_at": event.release_at or order.release_at}
+        case OutcomeLost():
+            return _S.UNKNOWN, {"reason": event.reason, "signed_at_ms": event.signed_at_ms or order.signed_at_ms}
+        case CredentialLost():
+            return _S.BLIND, {"reason": event.reason}
+        case AbsenceProven():
+            return _absent(order)
+        case Resent():
+            return _S.INTENDED, {"release_at": event.release_at, "reason": "resent"}
+        case CancelSent():
+            return _S.CANCEL_SENT, {"reason": event.reason}
+        case VenueReport():
+            raise AssertionError("facts do not come this way")
+
+
+def _absent(order: Order) -> tuple[OrderState, dict[str, object]]:
+    # What the venue once named did arrive: NEVER_ARRIVED would allow a re-send of it.
+    if order.is_known_to_venue:
+        return _S.CANCELED, {"reason": "absent"}
+    return _S.NEVER_ARRIVED, {"reason": "never_arrived"}
+
+
+def _moved(order: Order, target: OrderState, at: datetime, **changes: object) -> Order:
+    ended_at = (order.ended_at or at) if target in ENDED else None
+    return replace(order, state=target, ended_at=ended_at, rev=order.rev + 1, **changes)  # type: ignore[arg-type]
+
+
+# How far along a venue's word is; a lower word never replaces a higher one at equal executed quantity.
+_RANK: Mapping[OrderState, int] = {
+    _S.ACCEPTED: 1,
+    _S.PARTIALLY_FILLED: 2,
+    _S.REJECTED: 3,
+    _S.EXPIRED: 3,
+    _S.CANCELED: 3,
+    _S.FILLED: 4,
+}
+
+
+def _apply_report(order: Order, report: VenueReport) -> Applied:
+    executed = max(order.executed, report.executed)
+    executed_quote = max(order.executed_quote, report.executed_quote)
+    target, incident = _target_of(order, report)
+    # An older report may say "accepted" of an order that we know to be partly filled.
+    if target is _S.ACCEPTED and executed.is_positive:
+        target = _S.PARTIALLY_FILLED
+    has_grown = executed > order.executed
+    if has_grown and order.is_ended:
+        incident = Incident.FILL_AFTER_END
+    if has_grown and order.quantity is not None and executed > order.quantity:
+        incident = Incident.OVERFILLED
+    venue_order_id = order.venue_order_id or report.venue_order_id
+    is_first = order.acknowledged_at is None or venue_order_id != order.venue_order_id
+    if target is order.state and not has_grown and not is_first and executed_quote == order.executed_quote:
+        # What surprised was told when it was new; a REJECTED order that lives adds nothing new, yet must be told.
+        return Applied(order, is_changed=False, incident=incident if order.state is _S.REJECTED else None)
+    changes: dict[str, object] = {
+        "executed": executed,
+        "executed_quote": executed_quote,
+        "venue_order_id": venue_order_id,
+        "acknowledged_at": order.acknowledged_at or report.at,
+        "signed_at_ms": order.signed_at_ms or report.signed_at_ms,
+    }
+    if target is not order.state:
+        # An answer to a cancel of ours keeps our reason for it: so a cancel by the user stays visible.
+        ours = order.reason if order.state is _S.CANCEL_SENT else None
+        changes["reason"] = report.reason or ours
+    return Applied(_moved(order, target, report.at, **changes), is_changed=True, incident=incident)
+
+
+def _target_of(order: Order, report: VenueReport) -> tuple[OrderState, Incident | None]:
+    """Where a fact leads: forward along the table, or nowhere with an incident."""
+    current, said = order.state, report.state
+    # Only a venue's own words move an order; a codec that says anything else changes figures at most.
+    if said is current or said not in _VENUE_WORDS:
+        return current, None
+    if order.is_ended:
+        is_alive = said not in ENDED and report.executed >= order.executed
+        surprise = current in (_S.NEVER_ARRIVED, _S.DENIED) or (is_alive and current is _S.REJECTED)
+        return current, Incident.ALIVE_AFTER_END if surprise else None
+    if current is _S.INTENDED:
+        return current, Incident.REPORT_ON_UNSENT
+    if current is _S.CANCEL_SENT and said in (_S.ACCEPTED, _S.PARTIALLY_FILLED) and not report.is_cancel_refused:
+        return current, None
+    if current in (_S.ACCEPTED, _S.PARTIALLY_FILLED) and _is_older(order, report):
+        return current, None
+    if said not in TRANSITIONS[current]:
+        return current, None
+    return said, None
+
+
+def _is_older(order: Order, report: VenueReport) -> bool:
+    if report.executed < order.executed:
+        return True
+    return report.executed == order.executed and _RANK[report.state] < _RANK[order.state]

@@ -1,0 +1,1 @@
+"""The order's way: decided, recorded, sent once, found out, booked, protected (house.md section 5)."""

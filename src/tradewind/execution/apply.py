@@ -1,0 +1,303 @@
+"""Bring events into the journal: one transaction for order, fills, position and outbox.
+
+Facts and answers come here in any order and any number of times. The state machine says what moves, the
+unique key on fills keeps each from being booked twice, and what surprises becomes an incident. Nothing
+here talks to a venue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from tradewind.core.errors import IllegalTransition
+from tradewind.core.ids import AccountId, LotId, OrderId
+from tradewind.core.money import EXACT, ZERO, Price, plain
+from tradewind.core.order import (
+    Applied,
+    Incident,
+    IntentKind,
+    Leg,
+    Order,
+    OrderState,
+    OutcomeLost,
+    ReturnedUnsent,
+    Side,
+    VenueReport,
+    apply,
+)
+from tradewind.core.position import Fill
+from tradewind.execution import store
+from tradewind.execution.outcomes import Moved, Outcome
+from tradewind.execution.store import Intent, Stored
+from tradewind.execution.words import order_note, position_note
+from tradewind.infra import outbox
+from tradewind.infra.db import Tx
+from tradewind.infra.ids import Ids
+from tradewind.infra.log import logger
+from tradewind.infra.outbox import Note
+from tradewind.portfolio.service import Change, LotPlan, Portfolio, SellScope
+from tradewind.venues.base import VenueFill
+
+_log = logger("execution.apply")
+
+
+@dataclass(slots=True)
+class Applier:
+    """Applies outcomes to the journal inside a caller's transaction."""
+
+    ids: Ids
+    portfolio: Portfolio
+
+    def apply_all(self, tx: Tx, outcomes: Sequence[Outcome], now: datetime) -> list[Moved]:
+        """Apply outcomes in order; an illegal step of ours is logged and leaves its order alone."""
+        found = store.find_orders(tx, {outcome.order_id for outcome in outcomes}, lock=True)
+        moved: list[Moved] = []
+        events: list[dict[str, Any]] = []
+        notes: list[Note] = []
+        for outcome in outcomes:
+            stored = found.get(outcome.order_id)
+            if stored is None:
+                _log.error("execution.apply.order_missing", order_id=outcome.order_id)
+                continue
+            result = self._apply_one(tx, stored, outcome, now, notes)
+            if result is None:
+                continue
+            after, move = result
+            found[outcome.order_id] = after
+            moved.append(move)
+            if move.after.rev != move.before.rev:
+                events.append(event_row(move.before, move.after, outcome, now))
+        store.insert_events(tx, events)
+        outbox.append(tx, notes, now)
+        store.bump_exposure(tx, {move.after.account_id for move in moved})
+        return moved
+
+    def _apply_one(
+        self, tx: Tx, stored: Stored, outcome: Outcome, now: datetime, notes: list[Note]
+    ) -> tuple[Stored, Moved] | None:
+        before = stored.order
+        if is_overtaken(before, outcome):
+            return None
+        try:
+            applied = apply(before, outcome.event)
+        except IllegalTransition as error:
+            _log.error("execution.apply.illegal", order_id=before.id, state=before.state, error=error.message)
+            return None
+        fresh = self._fresh_fills(tx, before, outcome.fills)
+        if not applied.is_changed and not fresh and applied.incident is None:
+            return None
+        order, incident = _grown_by_fills(applied, stored, fresh)
+        booked = stored.booked
+        if order is not before and not store.update_order(tx, order, expected_rev=before.rev):
+            raise RuntimeError(f"order {before.id} moved under its own lock")
+        if fresh:
+            booked = self._book(tx, order, fresh, now, notes, booked)
+        if incident is not None:
+            self._open_incident(tx, order, incident, outcome, now, notes)
+        notes.append(order_note(order))
+        after = Stored(order, booked)
+        return after, Moved(before, order, tuple(fresh), incident, after.lacks_fills)
+
+    @staticmethod
+    def _fresh_fills(tx: Tx, order: Order, seen: Sequence[VenueFill]) -> list[VenueFill]:
+        if not seen:
+            return []
+        known = store.known_fill_ids(tx, order.id)
+        fresh: dict[str, VenueFill] = {}
+        for fill in seen:
+            if fill.fill_id not in known:
+                fresh.setdefault(fill.fill_id, fill)
+        return list(fresh.values())
+
+    def _book(
+        self, tx: Tx, order: Order, fresh: Sequence[VenueFill], now: datetime, notes: list[Note], booked: Decimal
+    ) -> Decimal:
+        intent = store.load_intent(tx, order.intent_id)
+        for seen in fresh:
+            store.insert_fill(tx, _fill_row(order, seen, now))
+            fill = Fill(
+                seen.fill_id, order.id, seen.side, seen.quantity, seen.price, seen.quote_amount, seen.fee, seen.at
+            )
+            change = self._book_one(tx, order, intent, fill)
+            notes.extend(position_note(holding, now) for holding in change.holdings)
+            if change.unallocated > ZERO and sell_scope(order, intent).touches_lots:
+                self._open_incident(
+                    tx, order, "sold_more_than_held", None, now, notes, quantity=plain(change.unallocated)
+                )
+            booked = EXACT.add(booked, seen.quantity.value)
+        store.add_booked(tx, order.id, booked)
+        return booked
+
+    def _book_one(self, tx: Tx, order: Order, intent: Intent, fill: Fill) -> Change:
+        if order.side is Side.BUY:
+            return self.portfolio.book_buy(tx, lot_plan(order, intent), fill)
+        return self.portfolio.book_sell(tx, sell_scope(order, intent), fill, cause=cause_of(order))
+
+    def _open_incident(
+        self,
+        tx: Tx,
+        order: Order,
+        kind: Incident | str,
+        outcome: Outcome | None,
+        now: datetime,
+        notes: list[Note],
+        **detail: str,
+    ) -> None:
+        event = "" if outcome is None else type(outcome.event).__name__
+        values = {"event": event, "state": order.state.value, "executed": str(order.executed), **detail}
+        incident_id = self.ids.new()
+        store.insert_incident(
+            tx,
+            {
+                "id": incident_id,
+                "at": now,
+                "user_id": order.user_id,
+                "account_id": order.account_id,
+                "order_id": order.id,
+                "kind": str(kind),
+                "detail": values,
+            },
+        )
+        payload = {"id": incident_id, "rev": 0, "at": now.isoformat(), "kind": str(kind), "order_id": order.id}
+        notes.append(Note("incident", order.user_id, {**payload, **values}))
+        _log.warning("execution.incident", kind=str(kind), order_id=order.id, account_id=order.account_id)
+
+
+def is_overtaken(order: Order, outcome: Outcome) -> bool:
+    """Say whether an answer of ours comes too late: a fact, or a later sending, has gone before it."""
+    event = outcome.event
+    if outcome.attempt is not None and outcome.attempt != order.attempt and not isinstance(event, VenueReport):
+        return True
+    if isinstance(event, ReturnedUnsent):
+        return order.state is not OrderState.SENT
+    if isinstance(event, OutcomeLost):
+        return order.state not in (OrderState.SENT, OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED) or (
+            outcome.attempt is not None and order.state is not OrderState.SENT
+        )
+    return False
+
+
+def _grown_by_fills(applied: Applied, stored: Stored, fresh: Sequence[VenueFill]) -> tuple[Order, Incident | None]:
+    """Fills are facts too: an order has executed at least what its fills add up to."""
+    order, incident = applied.order, applied.incident
+    total, quote = stored.booked, ZERO
+    for fill in fresh:
+        total = EXACT.add(total, fill.quantity.value)
+        quote = EXACT.add(quote, fill.quote_amount)
+    if total <= order.executed.value:
+        return order, incident
+    if stored.order.is_ended and incident is None:
+        incident = Incident.FILL_AFTER_END
+    grown = replace(
+        order,
+        executed=type(order.executed)(total),
+        executed_quote=max(order.executed_quote, EXACT.add(stored.order.executed_quote, quote)),
+        rev=max(order.rev, stored.order.rev + 1),
+    )
+    return grown, incident
+
+
+# --- what an order means for the lots --------------------------------------------------------------
+
+
+def lot_plan(order: Order, intent: Intent) -> LotPlan:
+    """What an entry's lot is to be, from its intent."""
+    detail = intent.detail
+    return LotPlan(
+        user_id=order.user_id,
+        account_id=order.account_id,
+        venue=order.venue,
+        environment=order.environment,
+        symbol=order.symbol,
+        base=order.base,
+        quote=order.quote,
+        entry_order_id=order.id,
+        source_id=order.source_id,
+        signal_id=order.signal_id,
+        stop=_price(detail, "stop"),
+        target=_price(detail, "target"),
+        trailing_bps=detail.get("trailing_bps"),
+        time_exit_at=_time(detail, "time_exit_at"),
+    )
+
+
+def sell_scope(order: Order, intent: Intent) -> SellScope:
+    """Which lots a sell takes from (order-protocol.md section 4)."""
+    lot_id = None if order.lot_id is None else LotId(order.lot_id)
+    is_hand = order.intent_kind in (IntentKind.HAND, IntentKind.TEST)
+    return SellScope(
+        account_id=AccountId(order.account_id),
+        symbol=order.symbol,
+        lot_id=lot_id,
+        source_id=None if is_hand else order.source_id,
+        touches_lots=not is_hand or bool(intent.detail.get("include_protected")),
+    )
+
+
+def cause_of(order: Order) -> str:
+    """Why a lot was sold, in one word users read."""
+    if order.leg in (Leg.STOP, Leg.TARGET):
+        return order.leg.value
+    if order.intent_kind is IntentKind.SIGNAL:
+        return "signal"
+    if order.intent_kind is IntentKind.HAND:
+        return "hand"
+    return "engine"
+
+
+def _price(detail: Mapping[str, Any], key: str) -> Price | None:
+    text = detail.get(key)
+    return None if text is None else Price(Decimal(text))
+
+
+def _time(detail: Mapping[str, Any], key: str) -> datetime | None:
+    text = detail.get(key)
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _fill_row(order: Order, fill: VenueFill, now: datetime) -> dict[str, Any]:
+    return {
+        "venue": order.venue,
+        "environment": order.environment.value,
+        "account_id": order.account_id,
+        "user_id": order.user_id,
+        "symbol": order.symbol,
+        "venue_order_id": fill.venue_order_id,
+        "fill_id": fill.fill_id,
+        "order_id": OrderId(order.id),
+        "side": fill.side.value,
+        "quantity": fill.quantity.value,
+        "price": fill.price.value,
+        "quote_amount": fill.quote_amount,
+        "fee_amount": None if fill.fee is None else fill.fee.amount,
+        "fee_asset": None if fill.fee is None else fill.fee.asset,
+        "at": fill.at,
+        "booked_at": now,
+    }
+
+
+def event_row(before: Order, after: Order, outcome: Outcome, now: datetime) -> dict[str, Any]:
+    """One line of the order's journal."""
+    detail: dict[str, Any] = {"reason": after.reason, "attempt": after.attempt}
+    if after.executed != before.executed:
+        detail["executed"] = str(after.executed)
+        detail["executed_quote"] = plain(after.executed_quote)
+    if after.signed_at_ms is not None:
+        detail["signed_at_ms"] = after.signed_at_ms
+    if outcome.fills:
+        detail["fills"] = [fill.fill_id for fill in outcome.fills]
+    if after.venue_order_id != before.venue_order_id:
+        detail["venue_order_id"] = after.venue_order_id
+    return {
+        "order_id": after.id,
+        "user_id": after.user_id,
+        "at": now,
+        "kind": type(outcome.event).__name__,
+        "from_state": before.state.value,
+        "to_state": after.state.value,
+        "detail": detail,
+    }

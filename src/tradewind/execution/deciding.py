@@ -1,0 +1,355 @@
+"""Decide one signal for many accounts: read once, decide purely, prepare what is to be written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Protocol
+
+from tradewind.core.analysis import UNKNOWN_VIEW, MarketView
+from tradewind.core.decision import Candidate, Exposure, Place, Skip, decide
+from tradewind.core.ids import AccountId, DecisionId, IntentId
+from tradewind.core.instrument import Environment, Instrument, VenueName
+from tradewind.core.mandate import Mandate
+from tradewind.core.money import EXACT, NOTHING, ZERO, Asset, Money, Price
+from tradewind.core.order import IntentKind, Leg, Order, OrderState, OrderType, Side
+from tradewind.core.plan import day_start, release_at, week_start
+from tradewind.core.signal import Action, Signal
+from tradewind.core.working import working_rows
+from tradewind.execution import store
+from tradewind.execution.journal import DecidedAccount, new_order
+from tradewind.execution.roster import AccountFacts, Roster
+from tradewind.execution.store import Intent, Stored
+from tradewind.infra.db import Tx
+from tradewind.infra.ids import Ids
+from tradewind.portfolio.holding import Held, Holding
+from tradewind.portfolio.service import balances_of, open_lots
+from tradewind.signals.service import last_close_at
+
+
+class Quotes(Protocol):
+    """Instruments and prices, already in memory."""
+
+    def find(
+        self,
+        venue: VenueName,
+        environment: Environment,
+        base: Asset,
+        preference: Asset | None,
+        signal_quote: Asset | None,
+    ) -> Instrument | None:
+        """Choose the market in which an account trades a base asset."""
+        ...
+
+    def instrument(self, venue: VenueName, environment: Environment, symbol: str) -> Instrument:
+        """Return an instrument by the venue's spelling. Raises NotFound."""
+        ...
+
+    def fresh_price(self, venue: VenueName, environment: Environment, symbol: str) -> Price | None:
+        """Return a fresh price or None."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything one signal's decisions look at, from one read."""
+
+    signal: Signal
+    mandates: Mapping[AccountId, Mandate]
+    accounts: Mapping[AccountId, AccountFacts]
+    versions: Mapping[AccountId, int]
+    balances: Mapping[AccountId, Mapping[Asset, Held]]
+    lots: Mapping[AccountId, Sequence[Holding]]
+    undone: Mapping[AccountId, Sequence[Stored]]
+    week: Mapping[AccountId, Sequence[Stored]]
+    last_close_at: datetime | None
+    is_source_bound: bool
+    order: tuple[AccountId, ...]
+
+
+@dataclass(slots=True)
+class Decider:
+    """Turns a signal into one decision per account."""
+
+    ids: Ids
+    roster: Roster
+    quotes: Quotes
+    max_age_s: int
+    view: MarketView = UNKNOWN_VIEW
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def load(
+        self, tx: Tx, signal: Signal, now: datetime, *, is_source_bound: bool, only: Sequence[AccountId] | None = None
+    ) -> Facts:
+        """Read what the decisions need, for all accounts of the signal or for `only` some."""
+        mandates = {mandate.account_id: mandate for mandate in self.roster.mandates(tx, signal.source_id)}
+        holders = self._holders(tx, signal) if signal.action is Action.CLOSE else set()
+        wanted = list(only) if only is not None else sorted(set(mandates) | holders)
+        accounts = self.roster.facts(tx, wanted, now)
+        ids = [account_id for account_id in wanted if account_id in accounts]
+        return Facts(
+            signal=signal,
+            mandates=mandates,
+            accounts=accounts,
+            versions=store.exposure_versions(tx, ids),
+            balances=balances_of(tx, ids),
+            lots=_by_account(open_lots(tx, account_ids=ids)),
+            undone=_by_owner(store.committed_spend(tx, ids)),
+            week=_by_owner(store.entries_since(tx, ids, min(week_start(now), day_start(now)))),
+            last_close_at=last_close_at(tx, signal.source_id, signal.base),
+            is_source_bound=is_source_bound,
+            order=tuple(ids),
+        )
+
+    @staticmethod
+    def _holders(tx: Tx, signal: Signal) -> set[AccountId]:
+        """A close reaches every account that holds lots of the source, or has an entry on its way."""
+        lots = open_lots(tx, source_id=signal.source_id, base=signal.base)
+        entries = store.list_entries_undone(tx, signal.source_id, signal.base)
+        return {each.lot.account_id for each in lots} | {each.order.account_id for each in entries}
+
+    # --- deciding --------------------------------------------------------------------------------
+
+    def decide_all(self, facts: Facts, now: datetime, first_cell: int = 0) -> list[DecidedAccount]:
+        """Decide for every account of the facts, in their order."""
+        decided = []
+        for position, account_id in enumerate(facts.order):
+            decided.append(self.decide_one(facts, account_id, first_cell + position, now))
+        return decided
+
+    def decide_one(self, facts: Facts, account_id: AccountId, cell: int, now: datetime) -> DecidedAccount:
+        """Decide for one account and prepare its rows."""
+        account = facts.accounts[account_id]
+        mandate = facts.mandates.get(account_id)
+        instrument = self._instrument(facts, account, mandate)
+        exposure = self._exposure(facts, account_id, instrument, now)
+        candidate = self._candidate(facts, account, instrument, exposure)
+        answer = decide(facts.signal, self.view, mandate, candidate, exposure, now=now, max_age_s=self.max_age_s)
+        decision_id = DecisionId(self.ids.new())
+        row = _decision_row(decision_id, facts.signal, account, mandate, cell, answer, now)
+        if isinstance(answer, Skip) or instrument is None:
+            return DecidedAccount(account_id, row, None, None)
+        intent = self._intent(facts.signal, account, mandate, instrument, decision_id, answer, now)
+        return DecidedAccount(
+            account_id, row, intent, self._order(facts.signal, account, instrument, intent, answer, now)
+        )
+
+    def _instrument(self, facts: Facts, account: AccountFacts, mandate: Mandate | None) -> Instrument | None:
+        signal = facts.signal
+        if signal.action is Action.CLOSE:
+            symbol = self._held_symbol(facts, account.account_id)
+            if symbol is not None:
+                return self.quotes.instrument(account.venue, account.environment, symbol)
+        preference = account.quote
+        if mandate is not None and mandate.quote_preference is not None:
+            preference = mandate.quote_preference
+        return self.quotes.find(account.venue, account.environment, signal.base, preference, signal.quote)
+
+    @staticmethod
+    def _held_symbol(facts: Facts, account_id: AccountId) -> str | None:
+        """The market in which the source's lots, or its entry on the way, are."""
+        signal = facts.signal
+        for holding in facts.lots.get(account_id, ()):
+            if holding.lot.source_id == signal.source_id and holding.lot.base == signal.base:
+                return holding.lot.symbol
+        for stored in facts.undone.get(account_id, ()):
+            if stored.order.source_id == signal.source_id and stored.order.base == signal.base:
+                return stored.order.symbol
+        return None
+
+    def _candidate(
+        self, facts: Facts, account: AccountFacts, instrument: Instrument | None, exposure: Exposure
+    ) -> Candidate:
+        price = None
+        if instrument is not None:
+            price = self.quotes.fresh_price(account.venue, account.environment, instrument.symbol)
+        named = facts.signal.exchange
+        follows = not facts.is_source_bound or named is None or named.split("_")[0].lower() == account.venue
+        gate = replace(account.gate, quote=None if instrument is None else instrument.quote)
+        if exposure.free_quote is not None:
+            gate = replace(gate, has_funds=exposure.free_quote.is_positive)
+        return Candidate(
+            account_id=account.account_id,
+            user_id=account.user_id,
+            venue=account.venue,
+            plan=account.plan,
+            gate=gate,
+            caps=account.caps,
+            instrument=instrument,
+            price=price,
+            is_preferred=True,
+            follows_exchange=follows,
+        )
+
+    def _exposure(self, facts: Facts, account_id: AccountId, instrument: Instrument | None, now: datetime) -> Exposure:
+        signal = facts.signal
+        lots = [each for each in facts.lots.get(account_id, ()) if each.lot.source_id == signal.source_id]
+        undone = facts.undone.get(account_id, ())
+        of_source = [each.order for each in undone if each.order.source_id == signal.source_id]
+        waiting = of_source
+        if signal.action is Action.CLOSE:
+            # Entries that have not left are superseded by this close; they hold nothing.
+            waiting = [order for order in of_source if order.state is not OrderState.INTENDED]
+        held = [each for each in lots if each.lot.base == signal.base]
+        quantity = NOTHING
+        for each in held:
+            quantity = quantity + each.lot.quantity
+        week = [each.order for each in facts.week.get(account_id, ())]
+        free, free_at = _free(facts, account_id, instrument)
+        return Exposure(
+            open_positions=len({each.lot.symbol for each in lots}),
+            has_position_from_source=bool(held) or any(order.base == signal.base for order in waiting),
+            position_quantity=quantity,
+            pending_entries=len({order.symbol for order in of_source} - {each.lot.symbol for each in lots}),
+            committed_quote=EXACT.add(_sum(each.lot.cost_quote for each in lots), _sum(map(_spend, of_source))),
+            pending_quote=_pending(undone, instrument),
+            spent_today_quote=_sum(_spend(order) for order in week if order.created_at >= day_start(now)),
+            weekly_entries_used=sum(
+                1 for order in week if order.created_at >= week_start(now) and order.intent_kind is IntentKind.SIGNAL
+            ),
+            free_quote=free,
+            free_quote_at=free_at,
+            last_close_at=facts.last_close_at,
+        )
+
+    # --- preparing -------------------------------------------------------------------------------
+
+    def _intent(
+        self,
+        signal: Signal,
+        account: AccountFacts,
+        mandate: Mandate | None,
+        instrument: Instrument,
+        decision_id: DecisionId,
+        place: Place,
+        now: datetime,
+    ) -> Intent:
+        detail: dict[str, Any] = {}
+        if place.entry is not None:
+            fresh_until = signal.dated_at + timedelta(seconds=self.max_age_s)
+            detail = {
+                "stop": str(place.entry.stop),
+                "target": str(place.entry.target),
+                "fresh_until": fresh_until.isoformat(),
+            }
+            if mandate is not None and mandate.time_exit_s is not None:
+                detail["time_exit_at"] = (now + timedelta(seconds=mandate.time_exit_s)).isoformat()
+        return Intent(
+            id=IntentId(self.ids.new()),
+            kind=IntentKind.SIGNAL,
+            user_id=account.user_id,
+            account_id=account.account_id,
+            symbol=instrument.symbol,
+            created_at=now,
+            signal_id=signal.id,
+            decision_id=decision_id,
+            source_id=signal.source_id,
+            detail=detail,
+            # An entry wants one order and no more; an exit wants the account flat.
+            is_done=place.entry is not None,
+        )
+
+    def _order(
+        self, signal: Signal, account: AccountFacts, instrument: Instrument, intent: Intent, place: Place, now: datetime
+    ) -> Order:
+        if place.entry is None:
+            return new_order(
+                self.ids,
+                intent,
+                instrument,
+                account.environment,
+                now,
+                leg=Leg.EXIT,
+                side=Side.SELL,
+                type=OrderType.MARKET,
+                is_stand_in=account.is_stand_in,
+            )
+        by_amount = instrument.has_market_by_quote
+        return new_order(
+            self.ids,
+            intent,
+            instrument,
+            account.environment,
+            now,
+            leg=Leg.ENTRY,
+            side=Side.BUY,
+            type=OrderType.MARKET,
+            release_at=release_at(signal.received_at, account.plan),
+            spend=place.entry.spend if by_amount else None,
+            quantity=None if by_amount else place.entry.order_quantity,
+            is_stand_in=account.is_stand_in,
+        )
+
+
+def _decision_row(
+    decision_id: DecisionId,
+    signal: Signal,
+    account: AccountFacts,
+    mandate: Mandate | None,
+    cell: int,
+    answer: Place | Skip,
+    now: datetime,
+) -> dict[str, Any]:
+    return {
+        "id": decision_id,
+        "signal_id": signal.id,
+        "source_id": signal.source_id,
+        "user_id": account.user_id,
+        "account_id": account.account_id,
+        "mandate_id": None if mandate is None else mandate.id,
+        "cell": cell,
+        "plan": account.plan.name.value,
+        "verdict": "skip" if isinstance(answer, Skip) else "place",
+        "reason": answer.reason.value if isinstance(answer, Skip) else None,
+        "confidence_pct": answer.confidence_pct or 0,
+        "working": working_rows(answer.working),
+        "created_at": now,
+    }
+
+
+def _free(facts: Facts, account_id: AccountId, instrument: Instrument | None) -> tuple[Money | None, datetime | None]:
+    """The free balance in the instrument's quote; an account read without it has none."""
+    known = facts.balances.get(account_id, {})
+    if instrument is None or not known:
+        return None, None
+    held = known.get(instrument.quote)
+    if held is None:
+        return Money(ZERO, instrument.quote), max(each.at for each in known.values())
+    return Money(held.free, instrument.quote), held.at
+
+
+def _spend(order: Order) -> Decimal:
+    """What an entry binds: its amount while it may still execute, what it executed afterwards."""
+    if order.is_ended:
+        return order.executed_quote
+    return order.executed_quote if order.spend is None else max(order.spend.amount, order.executed_quote)
+
+
+def _pending(undone: Sequence[Stored], instrument: Instrument | None) -> Decimal:
+    if instrument is None:
+        return ZERO
+    return _sum(_spend(each.order) for each in undone if each.order.quote == instrument.quote)
+
+
+def _sum(amounts: Any) -> Decimal:
+    total = ZERO
+    for amount in amounts:
+        total = EXACT.add(total, amount)
+    return total
+
+
+def _by_account(holdings: Sequence[Holding]) -> dict[AccountId, list[Holding]]:
+    found: dict[AccountId, list[Holding]] = {}
+    for holding in holdings:
+        found.setdefault(holding.lot.account_id, []).append(holding)
+    return found
+
+
+def _by_owner(orders: Sequence[Stored]) -> dict[AccountId, list[Stored]]:
+    found: dict[AccountId, list[Stored]] = {}
+    for stored in orders:
+        found.setdefault(stored.order.account_id, []).append(stored)
+    return found

@@ -1,0 +1,170 @@
+"""Fan-out: claim what is due, send it, record what came of it.
+
+Entries wait here for the release time of their plan and are claimed in batches; exits and protective
+orders come through `send_exit` and `send_list` at once, and the venue's budget lets them pass first. One
+account's trouble never holds up another: every order is its own task behind one bound.
+Inside a plan the order is drawn anew for each signal, so nobody is always last (E2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from tradewind.core.ids import OrderId
+from tradewind.core.instrument import Environment, VenueName
+from tradewind.core.order import Leg, Order, OrderState
+from tradewind.execution.journal import Claim, EntryGate, Journal
+from tradewind.execution.latch import Latch
+from tradewind.execution.outcomes import Moved
+from tradewind.execution.recorder import Recorder
+from tradewind.execution.submit import Submitter
+from tradewind.infra.clock import Clock
+from tradewind.infra.db import Db
+from tradewind.infra.log import logger
+
+_log = logger("execution.fanout")
+
+# Orders of one claim: what a venue's pool can put on the wire well inside send_by.
+_BATCH = 200
+# Orders on the wire at once in this process.
+_IN_FLIGHT = 200
+# Longest sleep between looks at the heap; new work wakes it at once.
+_IDLE_S = 1.0
+# After a failed round (database locked): try again.
+_ERROR_S = 0.5
+
+
+@dataclass(slots=True)
+class Dispatcher:
+    """Sends what has been intended; one per process."""
+
+    db: Db
+    journal: Journal
+    recorder: Recorder
+    submitter: Submitter
+    latch: Latch
+    clock: Clock
+    gate: EntryGate
+    # Draws the order inside a plan; seeded in tests.
+    draw: random.Random = field(default_factory=random.SystemRandom)
+    _due: list[tuple[datetime, float, OrderId]] = field(default_factory=list)
+    _waiting: set[OrderId] = field(default_factory=set)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_IN_FLIGHT))
+    _tasks: asyncio.TaskGroup | None = None
+
+    def enqueue(self, orders: Sequence[Order]) -> None:
+        """Take INTENDED entries to be sent at their release time (idempotent)."""
+        for order in orders:
+            if order.state is OrderState.INTENDED and order.id not in self._waiting and is_entry(order):
+                self._waiting.add(order.id)
+                heapq.heappush(self._due, (order.release_at, self.draw.random(), order.id))
+        self._wake.set()
+
+    def on_moved(self, moved: Sequence[Moved]) -> None:
+        """An entry that could not leave waits for its next release."""
+        self.enqueue([move.after for move in moved if move.before.state is OrderState.SENT])
+
+    async def run(self) -> None:
+        """Claim and send entries until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            while True:
+                ready = self._pop_due()
+                if not ready:
+                    await self._sleep()
+                    continue
+                try:
+                    await self._claim_and_send(tasks, ready)
+                except Exception:
+                    # Nothing is lost: the orders stand INTENDED in the journal and come back to the heap.
+                    _log.exception("execution.fanout.round_failed", orders=len(ready))
+                    await self.clock.sleep(_ERROR_S)
+                    await self._take_back(ready)
+
+    async def send_list(self, stop: Order, target: Order) -> list[Moved]:
+        """Claim and send an OCO now; empty if it may no longer be sent."""
+        ids = [stop.id, target.id]
+        sent = await self.db.write(lambda tx: self.journal.claim_protective(tx, ids, self.venue_now, self.clock.now()))
+        if not sent:
+            return []
+        legs = {order.leg: order for order in sent}
+        return await self.recorder.record(await self.submitter.send_list(legs[Leg.STOP], legs[Leg.TARGET]))
+
+    async def send_protective(self, order: Order) -> list[Moved]:
+        """Claim and send a single protective order now."""
+        sent = await self.db.write(
+            lambda tx: self.journal.claim_protective(tx, [order.id], self.venue_now, self.clock.now())
+        )
+        return await self.recorder.record(await self.submitter.send(sent[0])) if sent else []
+
+    async def send_exit(self, order: Order) -> Claim:
+        """Fix an exit's quantity, claim it and send it now. What it did is announced by the recorder."""
+        instrument = self.submitter.desk.instrument(order.venue, order.environment, order.symbol)
+        claim = await self.db.write(
+            lambda tx: self.journal.claim_exit(tx, order.id, instrument, self.venue_now, self.clock.now())
+        )
+        self.recorder.announce(claim.denied)
+        for sent in claim.sent:
+            await self.recorder.record(await self.submitter.send(sent))
+        return claim
+
+    def venue_now(self, venue: VenueName, environment: Environment) -> int:
+        """What a venue would say the time is, in ms."""
+        return self.submitter.desk.client(venue, environment).venue_now_ms()
+
+    def _pop_due(self) -> list[OrderId]:
+        now = self.clock.now()
+        ready: list[OrderId] = []
+        while self._due and self._due[0][0] <= now and len(ready) < _BATCH:
+            ready.append(heapq.heappop(self._due)[2])
+        return ready
+
+    async def _sleep(self) -> None:
+        self._wake.clear()
+        pause = _IDLE_S
+        if self._due:
+            pause = min(pause, max(0.0, (self._due[0][0] - self.clock.now()).total_seconds()))
+        waker = asyncio.ensure_future(self._wake.wait())
+        sleeper = asyncio.ensure_future(self.clock.sleep(pause))
+        try:
+            await asyncio.wait({waker, sleeper}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waker.cancel()
+            sleeper.cancel()
+
+    async def _claim_and_send(self, tasks: asyncio.TaskGroup, ready: list[OrderId]) -> None:
+        if not self.latch.is_open:
+            await self.clock.sleep(_IDLE_S)
+            return
+        claim = await self.db.write(
+            lambda tx: self.journal.claim_entries(tx, ready, self.gate, self.venue_now, self.clock.now())
+        )
+        self._waiting.difference_update(ready)
+        self.recorder.announce([*claim.denied, *(Moved(order, order) for order in claim.sent)])
+        for order in claim.sent:
+            await self._slots.acquire()
+            tasks.create_task(self._send_one(order), name=f"send {order.id}")
+
+    async def _send_one(self, order: Order) -> None:
+        try:
+            outcomes = await self.submitter.send(order)
+            await self.recorder.record(outcomes)
+        finally:
+            self._slots.release()
+
+    async def _take_back(self, ids: list[OrderId]) -> None:
+        self._waiting.difference_update(ids)
+        for order_id in ids:
+            self._waiting.add(order_id)
+            heapq.heappush(self._due, (self.clock.now(), self.draw.random(), order_id))
+
+
+def is_entry(order: Order) -> bool:
+    """Say whether the fan-out itself sends this order: a buy that waits for its release."""
+    return order.leg in (Leg.ENTRY, Leg.TEST)

@@ -1,0 +1,328 @@
+"""The journal's verbs: record decisions, claim, recover. Each is one transaction of its caller.
+
+Intent before effect: an order exists here, INTENDED, before anything is sent, and is SENT here, committed,
+before a byte leaves (order-protocol.md section 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from tradewind.core.ids import AccountId, IntentId, OrderId, SourceId, client_order_id
+from tradewind.core.instrument import Environment, Instrument, VenueName
+from tradewind.core.money import NOTHING, ZERO, Asset, Quantity
+from tradewind.core.order import (
+    ENDED,
+    Claimed,
+    Denied,
+    Order,
+    OrderEvent,
+    OrderState,
+    OutcomeLost,
+    Side,
+    apply,
+)
+from tradewind.core.position import sellable
+from tradewind.execution import store
+from tradewind.execution.apply import event_row, sell_scope
+from tradewind.execution.outcomes import Moved, Outcome
+from tradewind.execution.store import Intent, Stored
+from tradewind.execution.words import order_note
+from tradewind.infra import outbox
+from tradewind.infra.db import Tx
+from tradewind.infra.ids import Ids
+from tradewind.infra.outbox import Note
+from tradewind.portfolio.service import Portfolio
+
+# Says why an entry of this account may not be claimed now; None: it may.
+EntryGate = Callable[[Tx, Sequence[Order]], Mapping[OrderId, str]]
+# The time a venue would say it is now, in ms, per venue and environment.
+VenueNow = Callable[[VenueName, Environment], int]
+
+
+class LeaseLost(Exception):
+    """Somebody else has taken the signal meanwhile; nothing was recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedAccount:
+    """One account's decision, ready to be written: a row, and for a Place its intent and order."""
+
+    account_id: AccountId
+    decision: Mapping[str, Any]
+    intent: Intent | None
+    order: Order | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a claim did: orders now SENT, and orders denied at the last moment."""
+
+    sent: tuple[Order, ...]
+    denied: tuple[Moved, ...]
+
+
+@dataclass(slots=True)
+class Journal:
+    """Writes what is intended and claimed. `owner_epoch` is this process's right to write."""
+
+    ids: Ids
+    send_by_ms: int
+    owner_epoch: int = 0
+
+    # --- recording -------------------------------------------------------------------------------
+
+    def moved_accounts(self, tx: Tx, versions: Mapping[AccountId, int]) -> set[AccountId]:
+        """Return the accounts whose exposure is no longer the one decided on."""
+        current = store.exposure_versions(tx, list(versions), lock=True)
+        return {account_id for account_id, version in versions.items() if current[account_id] != version}
+
+    def record(self, tx: Tx, decided: Sequence[DecidedAccount], now: datetime) -> list[Order]:
+        """Write all decisions of a signal with their intents and INTENDED orders."""
+        intents = [each.intent for each in decided if each.intent is not None]
+        orders = [each.order for each in decided if each.order is not None]
+        store.insert_decisions(tx, [each.decision for each in decided])
+        store.insert_intents(tx, intents)
+        store.insert_orders(tx, orders)
+        notes = [_decision_note(each.decision, now) for each in decided]
+        outbox.append(tx, [*notes, *map(order_note, orders)], now)
+        store.bump_exposure(tx, [order.account_id for order in orders])
+        return orders
+
+    def intend(self, tx: Tx, intent: Intent | None, orders: Sequence[Order], now: datetime) -> None:
+        """Write orders of an engine's or a person's intent (None: a further generation of a known one)."""
+        if intent is not None:
+            store.insert_intents(tx, [intent])
+        store.insert_orders(tx, orders)
+        outbox.append(tx, list(map(order_note, orders)), now)
+        store.bump_exposure(tx, {order.account_id for order in orders})
+
+    def supersede(self, tx: Tx, source_id: SourceId, base: Asset, now: datetime) -> list[Moved]:
+        """Deny the entries of a source in an asset that have not left: a close goes before them."""
+        waiting = [
+            stored.order
+            for stored in store.list_entries_undone(tx, source_id, base)
+            if stored.order.state is OrderState.INTENDED
+        ]
+        return self._move_all(tx, [(order, Denied(now, "superseded")) for order in waiting], now)
+
+    # --- claiming --------------------------------------------------------------------------------
+
+    def claim_entries(
+        self, tx: Tx, ids: Sequence[OrderId], gate: EntryGate, venue_now: VenueNow, now: datetime
+    ) -> Claim:
+        """INTENDED -> SENT for entries that are due: age and gate are read again here, under lock."""
+        found = store.find_orders(tx, ids, lock=True)
+        known = [found[order_id].order for order_id in ids if order_id in found]
+        due = [order for order in known if order.state is OrderState.INTENDED and order.release_at <= now]
+        reasons = self._entry_reasons(tx, due, gate, now)
+        steps: list[tuple[Order, OrderEvent]] = []
+        for order in due:
+            reason = reasons.get(order.id)
+            steps.append((order, Denied(now, reason) if reason else self._claimed(order, venue_now, now)))
+        moved = self._move_all(tx, steps, now)
+        sent = tuple(move.after for move in moved if move.after.state is OrderState.SENT)
+        return Claim(sent, tuple(move for move in moved if move.after.state is OrderState.DENIED))
+
+    def claim_protective(self, tx: Tx, ids: Sequence[OrderId], venue_now: VenueNow, now: datetime) -> tuple[Order, ...]:
+        """INTENDED -> SENT for protective orders of one list: all legs or none."""
+        found = [stored.order for stored in store.find_orders(tx, ids, lock=True).values()]
+        if len(found) != len(ids) or any(order.state is not OrderState.INTENDED for order in found):
+            return ()
+        if not self._covers(tx, found):
+            self._move_all(tx, [(order, Denied(now, "position_changed")) for order in found], now)
+            return ()
+        moved = self._move_all(tx, [(order, self._claimed(order, venue_now, now)) for order in found], now)
+        return tuple(move.after for move in moved)
+
+    def claim_exit(
+        self, tx: Tx, order_id: OrderId, instrument: Instrument, venue_now: VenueNow, now: datetime
+    ) -> Claim:
+        """Fix an exit's quantity from what may be sold now, and claim it; nothing to sell is DENIED."""
+        stored = store.find_orders(tx, [order_id], lock=True).get(order_id)
+        if stored is None or stored.order.state is not OrderState.INTENDED or stored.order.release_at > now:
+            return Claim((), ())
+        order = stored.order
+        quantity = self._exit_quantity(tx, order, instrument)
+        if quantity is None:
+            moved = self._move_all(tx, [(order, Denied(now, "nothing_held"))], now)
+            return Claim((), tuple(moved))
+        moved = self._move_all(tx, [(order, self._claimed(order, venue_now, now, quantity))], now)
+        return Claim(tuple(move.after for move in moved), ())
+
+    def deny(self, tx: Tx, order: Order, reason: str, now: datetime) -> list[Moved]:
+        """Deny an order that has not been claimed."""
+        return self._move_all(tx, [(order, Denied(now, reason))], now)
+
+    def step(
+        self, tx: Tx, order_id: OrderId, event: OrderEvent, expected: Sequence[OrderState], now: datetime
+    ) -> Order | None:
+        """Move one order by a step of ours if it still is in one of the expected states."""
+        stored = store.find_orders(tx, [order_id], lock=True).get(order_id)
+        if stored is None or stored.order.state not in expected:
+            return None
+        return self._move_all(tx, [(stored.order, event)], now)[0].after
+
+    # --- recovering ------------------------------------------------------------------------------
+
+    def recover(self, tx: Tx, now: datetime) -> list[Stored]:
+        """At start: every SENT is UNKNOWN. Return all orders that have not ended."""
+        sent = [stored.order for stored in store.list_in_states(tx, [OrderState.SENT])]
+        self._move_all(tx, [(order, OutcomeLost(now, "process_restarted")) for order in sent], now)
+        undone = [state for state in OrderState if state not in ENDED]
+        return store.list_in_states(tx, undone)
+
+    @staticmethod
+    def lacking_fills(tx: Tx) -> list[Stored]:
+        """Return orders of which the venue stated more than the fills we hold add up to."""
+        return store.list_lacking_fills(tx)
+
+    # --- inside ----------------------------------------------------------------------------------
+
+    def _claimed(self, order: Order, venue_now: VenueNow, now: datetime, quantity: Quantity | None = None) -> Claimed:
+        send_by = venue_now(order.venue, order.environment) + self.send_by_ms
+        return Claimed(now, send_by, self.owner_epoch, quantity)
+
+    def _entry_reasons(self, tx: Tx, due: Sequence[Order], gate: EntryGate, now: datetime) -> dict[OrderId, str]:
+        reasons = dict(gate(tx, due))
+        for order in due:
+            fresh_until = store.load_intent(tx, order.intent_id).detail.get("fresh_until")
+            if fresh_until is not None and now > datetime.fromisoformat(fresh_until):
+                reasons[order.id] = "stale"
+        return reasons
+
+    @staticmethod
+    def _covers(tx: Tx, legs: Sequence[Order]) -> bool:
+        """Say whether the lot still holds what these legs would sell, beside our other sells."""
+        first = legs[0]
+        assert first.lot_id is not None
+        assert first.quantity is not None
+        holding = Portfolio.lots_in(tx, sell_scope(first, store.load_intent(tx, first.intent_id)))
+        held = holding[0].lot.quantity if holding else NOTHING
+        mine = {leg.id for leg in legs}
+        others = [each.order for each in store.list_of_lot(tx, first.lot_id) if each.order.id not in mine]
+        return sellable(held, sells_not_ended(others)) >= first.quantity
+
+    @staticmethod
+    def _exit_quantity(tx: Tx, order: Order, instrument: Instrument) -> Quantity | None:
+        intent = store.load_intent(tx, order.intent_id)
+        scope = sell_scope(order, intent)
+        if not scope.touches_lots:
+            return order.quantity
+        in_scope = Portfolio.lots_in(tx, scope)
+        all_lots = Portfolio.lots_in(tx, replace(scope, lot_id=None, source_id=None))
+        others = [
+            each.order
+            for each in store.list_not_ended(tx, order.account_id, order.symbol)
+            if each.order.id != order.id
+            and sell_scope(each.order, store.load_intent(tx, each.order.intent_id)).touches_lots
+        ]
+        held = _sum(each.lot.quantity for each in in_scope)
+        free = sellable(_sum(each.lot.quantity for each in all_lots), sells_not_ended(others))
+        wanted = min(held, free) if order.quantity is None else min(held, free, order.quantity)
+        floored = instrument.floor_quantity(wanted)
+        is_too_small = not floored.is_positive or floored.value < instrument.min_quantity
+        return None if is_too_small else floored
+
+    def _move_all(self, tx: Tx, steps: Sequence[tuple[Order, OrderEvent]], now: datetime) -> list[Moved]:
+        moved, rows = [], []
+        for before, event in steps:
+            after = apply(before, event).order
+            if not store.update_order(tx, after, expected_rev=before.rev):
+                raise RuntimeError(f"order {before.id} moved under its own lock")
+            moved.append(Moved(before, after))
+            rows.append(event_row(before, after, Outcome(before.id, event), now))
+        store.insert_events(tx, rows)
+        outbox.append(tx, [order_note(move.after) for move in moved], now)
+        store.bump_exposure(tx, {move.after.account_id for move in moved})
+        return moved
+
+
+def next_generation(order: Order, ids: Ids, at: datetime, **changes: Any) -> Order:
+    """The same intent and leg once more, under a new id, INTENDED from the start."""
+    generation = order.generation + 1
+    fresh = replace(
+        order,
+        id=OrderId(ids.new()),
+        generation=generation,
+        client_order_id=client_order_id(order.intent_id, order.account_id, order.leg, generation),
+        attempt=0,
+        state=OrderState.INTENDED,
+        venue_order_id=None,
+        executed=NOTHING,
+        executed_quote=ZERO,
+        send_by_ms=None,
+        signed_at_ms=None,
+        sent_at=None,
+        acknowledged_at=None,
+        ended_at=None,
+        reason=None,
+        created_at=at,
+        release_at=at,
+        rev=0,
+    )
+    return replace(fresh, **changes)
+
+
+def new_order(
+    ids: Ids, intent: Intent, instrument: Instrument, environment: Environment, at: datetime, **fields: Any
+) -> Order:
+    """Build generation 0 of a leg of an intent."""
+    leg = fields["leg"]
+    return Order(
+        id=OrderId(ids.new()),
+        intent_id=IntentId(intent.id),
+        intent_kind=intent.kind,
+        user_id=intent.user_id,
+        account_id=intent.account_id,
+        venue=instrument.venue,
+        environment=environment,
+        symbol=instrument.symbol,
+        base=instrument.base,
+        quote=instrument.quote,
+        client_order_id=client_order_id(intent.id, intent.account_id, leg, 0),
+        created_at=at,
+        release_at=fields.pop("release_at", at),
+        signal_id=intent.signal_id,
+        source_id=intent.source_id,
+        **fields,
+    )
+
+
+def _touches_lots(tx: Tx, order: Order) -> bool:
+    return sell_scope(order, store.load_intent(tx, order.intent_id)).touches_lots
+
+
+def sells_not_ended(orders: Sequence[Order]) -> list[Quantity]:
+    """Return what sells of ours may still take away; the legs of one list hold the same coins once."""
+    left: dict[str, Quantity] = {}
+    for order in orders:
+        if order.side is not Side.SELL or order.is_ended or order.quantity is None:
+            continue
+        key = order.list_client_id or order.id
+        left[key] = max(left.get(key, NOTHING), order.quantity - order.executed)
+    return list(left.values())
+
+
+def _sum(quantities: Iterable[Quantity]) -> Quantity:
+    total = NOTHING
+    for quantity in quantities:
+        total = total + quantity
+    return total
+
+
+def _decision_note(row: Mapping[str, Any], now: datetime) -> Note:
+    payload = {
+        "id": row["id"],
+        "rev": 0,
+        "at": now.isoformat(),
+        "signal_id": row["signal_id"],
+        "account_id": row["account_id"],
+        "verdict": row["verdict"],
+        "reason": row["reason"],
+        "confidence_pct": row["confidence_pct"],
+    }
+    return Note("decision", row["user_id"], payload)

@@ -1,0 +1,482 @@
+"""SQL of the order journal: rows in, core values out. Verbs and transactions are journal.py's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, and_, func, insert, select, update
+
+from tradewind.core.ids import (
+    AccountId,
+    ClientOrderId,
+    DecisionId,
+    IntentId,
+    OrderId,
+    SignalId,
+    SourceId,
+    UserId,
+    VenueOrderId,
+)
+from tradewind.core.instrument import Environment, VenueName
+from tradewind.core.money import ZERO, Asset, Money, Price, Quantity
+from tradewind.core.order import ENDED, IntentKind, Leg, Order, OrderState, OrderType, Side
+from tradewind.execution.tables import (
+    account_states,
+    decisions,
+    fills,
+    incidents,
+    intents,
+    order_events,
+    orders,
+)
+from tradewind.infra.db import Tx
+
+_ENDED_WORDS = tuple(sorted(state.value for state in ENDED))
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An order with what has been booked of it; `booked` is the sum of its fills in base."""
+
+    order: Order
+    booked: Decimal
+
+    @property
+    def lacks_fills(self) -> bool:
+        """The venue stated more than the fills we hold add up to."""
+        return self.order.executed.value > self.booked
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """Why orders exist: one row, any number of legs and generations."""
+
+    id: IntentId
+    kind: IntentKind
+    user_id: UserId
+    account_id: AccountId
+    symbol: str
+    created_at: datetime
+    signal_id: SignalId | None = None
+    decision_id: DecisionId | None = None
+    source_id: SourceId | None = None
+    lot_id: str | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    is_done: bool = False
+
+
+# --- orders ----------------------------------------------------------------------------------------
+
+
+def to_row(order: Order) -> dict[str, Any]:
+    """Write an order as a row (without `booked`)."""
+    return {
+        "id": order.id,
+        "intent_id": order.intent_id,
+        "intent_kind": order.intent_kind.value,
+        "user_id": order.user_id,
+        "account_id": order.account_id,
+        "venue": order.venue,
+        "environment": order.environment.value,
+        "symbol": order.symbol,
+        "base": order.base,
+        "quote": order.quote,
+        "leg": order.leg.value,
+        "side": order.side.value,
+        "type": order.type.value,
+        "client_order_id": order.client_order_id,
+        "list_client_id": order.list_client_id,
+        "generation": order.generation,
+        "attempt": order.attempt,
+        "signal_id": order.signal_id,
+        "source_id": order.source_id,
+        "lot_id": order.lot_id,
+        "quantity": None if order.quantity is None else order.quantity.value,
+        "spend": None if order.spend is None else order.spend.amount,
+        "limit_price": None if order.limit_price is None else order.limit_price.value,
+        "stop_price": None if order.stop_price is None else order.stop_price.value,
+        "state": order.state.value,
+        "venue_order_id": order.venue_order_id,
+        "executed": order.executed.value,
+        "executed_quote": order.executed_quote,
+        "owner_epoch": order.owner_epoch,
+        "send_by_ms": order.send_by_ms,
+        "signed_at_ms": order.signed_at_ms,
+        "reason": order.reason,
+        "is_stand_in": order.is_stand_in,
+        "created_at": order.created_at,
+        "release_at": order.release_at,
+        "sent_at": order.sent_at,
+        "acknowledged_at": order.acknowledged_at,
+        "ended_at": order.ended_at,
+        "rev": order.rev,
+    }
+
+
+def from_row(row: Row[Any]) -> Stored:
+    """Read an order row."""
+    quote = Asset(row.quote)
+    order = Order(
+        id=OrderId(row.id),
+        intent_id=IntentId(row.intent_id),
+        intent_kind=IntentKind(row.intent_kind),
+        user_id=UserId(row.user_id),
+        account_id=AccountId(row.account_id),
+        venue=VenueName(row.venue),
+        environment=Environment(row.environment),
+        symbol=row.symbol,
+        base=Asset(row.base),
+        quote=quote,
+        leg=Leg(row.leg),
+        side=Side(row.side),
+        type=OrderType(row.type),
+        client_order_id=ClientOrderId(row.client_order_id),
+        list_client_id=row.list_client_id,
+        generation=row.generation,
+        attempt=row.attempt,
+        signal_id=None if row.signal_id is None else SignalId(row.signal_id),
+        source_id=None if row.source_id is None else SourceId(row.source_id),
+        lot_id=row.lot_id,
+        quantity=None if row.quantity is None else Quantity(row.quantity),
+        spend=None if row.spend is None else Money(row.spend, quote),
+        limit_price=None if row.limit_price is None else Price(row.limit_price),
+        stop_price=None if row.stop_price is None else Price(row.stop_price),
+        state=OrderState(row.state),
+        venue_order_id=None if row.venue_order_id is None else VenueOrderId(row.venue_order_id),
+        executed=Quantity(row.executed),
+        executed_quote=row.executed_quote,
+        owner_epoch=row.owner_epoch,
+        send_by_ms=row.send_by_ms,
+        signed_at_ms=row.signed_at_ms,
+        reason=row.reason,
+        is_stand_in=row.is_stand_in,
+        created_at=row.created_at,
+        release_at=row.release_at,
+        sent_at=row.sent_at,
+        acknowledged_at=row.acknowledged_at,
+        ended_at=row.ended_at,
+        rev=row.rev,
+    )
+    return Stored(order, row.booked)
+
+
+def insert_orders(tx: Tx, new: Sequence[Order]) -> None:
+    """Add INTENDED orders."""
+    if new:
+        tx.execute(insert(orders), [{**to_row(order), "booked": ZERO} for order in new])
+
+
+def update_order(tx: Tx, order: Order, *, expected_rev: int) -> bool:
+    """Replace an order's row if nobody moved it meanwhile; False if somebody did."""
+    values = to_row(order)
+    del values["id"]
+    changed = tx.execute(update(orders).where(orders.c.id == order.id, orders.c.rev == expected_rev).values(values))
+    return changed.rowcount == 1
+
+
+def add_booked(tx: Tx, order_id: OrderId, booked: Decimal) -> None:
+    """Write the sum of an order's fills."""
+    tx.execute(update(orders).where(orders.c.id == order_id).values(booked=booked))
+
+
+def find_orders(tx: Tx, ids: Iterable[OrderId], *, lock: bool = False) -> dict[OrderId, Stored]:
+    """Read orders by id; `lock` holds the rows for this transaction (PostgreSQL)."""
+    query = select(orders).where(orders.c.id.in_(list(ids)))
+    if lock:
+        query = query.order_by(orders.c.id).with_for_update()
+    return {stored.order.id: stored for stored in map(from_row, tx.execute(query))}
+
+
+def find_by_client_id(tx: Tx, account_id: AccountId, client_order_id: str) -> Stored | None:
+    """Read the order an account knows under a client id."""
+    query = select(orders).where(orders.c.account_id == account_id, orders.c.client_order_id == client_order_id)
+    row = tx.execute(query).one_or_none()
+    return None if row is None else from_row(row)
+
+
+def list_in_states(tx: Tx, states: Iterable[OrderState]) -> list[Stored]:
+    """Read all orders in these states, oldest first; for the engine, across users."""
+    words = [state.value for state in states]
+    query = select(orders).where(orders.c.state.in_(words)).order_by(orders.c.created_at, orders.c.id)
+    return [from_row(row) for row in tx.execute(query)]
+
+
+def list_not_ended(tx: Tx, account_id: AccountId, symbol: str | None = None) -> list[Stored]:
+    """Read an account's orders that have not ended."""
+    query = select(orders).where(orders.c.account_id == account_id, orders.c.state.not_in(_ENDED_WORDS))
+    if symbol is not None:
+        query = query.where(orders.c.symbol == symbol)
+    return [from_row(row) for row in tx.execute(query.order_by(orders.c.created_at, orders.c.id))]
+
+
+def list_lacking_fills(tx: Tx) -> list[Stored]:
+    """Read orders of which the venue stated more than we hold fills for."""
+    # Text columns are compared for inequality only; the size is judged in Decimal.
+    query = select(orders).where(orders.c.executed != orders.c.booked)
+    return [stored for stored in map(from_row, tx.execute(query)) if stored.lacks_fills]
+
+
+def list_of_intent(tx: Tx, intent_id: IntentId) -> list[Stored]:
+    """Read all legs and generations of an intent."""
+    query = select(orders).where(orders.c.intent_id == intent_id).order_by(orders.c.leg, orders.c.generation)
+    return [from_row(row) for row in tx.execute(query)]
+
+
+def list_of_lot(tx: Tx, lot_id: str) -> list[Stored]:
+    """Read all protective and exit orders that name a lot."""
+    query = select(orders).where(orders.c.lot_id == lot_id).order_by(orders.c.created_at, orders.c.id)
+    return [from_row(row) for row in tx.execute(query)]
+
+
+def list_entries_undone(tx: Tx, source_id: SourceId, base: Asset) -> list[Stored]:
+    """Read entries of a source in an asset that have not ended."""
+    query = select(orders).where(
+        orders.c.source_id == source_id,
+        orders.c.base == base,
+        orders.c.leg == Leg.ENTRY.value,
+        orders.c.state.not_in(_ENDED_WORDS),
+    )
+    return [from_row(row) for row in tx.execute(query)]
+
+
+def list_of_user(
+    tx: Tx, user_id: UserId, *, is_open: bool | None, limit: int, before: datetime | None = None
+) -> list[Stored]:
+    """Read a user's orders, newest first."""
+    query = select(orders).where(orders.c.user_id == user_id)
+    if is_open is not None:
+        words = orders.c.state.not_in(_ENDED_WORDS) if is_open else orders.c.state.in_(_ENDED_WORDS)
+        query = query.where(words)
+    if before is not None:
+        query = query.where(orders.c.created_at < before)
+    query = query.order_by(orders.c.created_at.desc(), orders.c.id.desc()).limit(limit)
+    return [from_row(row) for row in tx.execute(query)]
+
+
+def find_of_user(tx: Tx, user_id: UserId, order_id: str) -> Stored | None:
+    """Read one order of a user; another user's id finds nothing."""
+    row = tx.execute(select(orders).where(orders.c.id == order_id, orders.c.user_id == user_id)).one_or_none()
+    return None if row is None else from_row(row)
+
+
+def committed_spend(tx: Tx, account_ids: Sequence[AccountId]) -> list[Stored]:
+    """Read entries not ended, BLIND included, of these accounts (they count against budgets)."""
+    query = select(orders).where(
+        orders.c.account_id.in_(list(account_ids)),
+        orders.c.leg == Leg.ENTRY.value,
+        orders.c.state.not_in(_ENDED_WORDS),
+    )
+    return [from_row(row) for row in tx.execute(query)]
+
+
+def entries_since(tx: Tx, account_ids: Sequence[AccountId], since: datetime) -> list[Stored]:
+    """Read entries created since a time that were not denied or refused (weekly and daily limits)."""
+    query = select(orders).where(
+        orders.c.account_id.in_(list(account_ids)),
+        orders.c.leg == Leg.ENTRY.value,
+        orders.c.created_at >= since,
+        orders.c.state.not_in([OrderState.DENIED.value, OrderState.REJECTED.value, OrderState.NEVER_ARRIVED.value]),
+    )
+    return [from_row(row) for row in tx.execute(query)]
+
+
+# --- intents ---------------------------------------------------------------------------------------
+
+
+def insert_intents(tx: Tx, new: Sequence[Intent]) -> None:
+    """Add intents."""
+    if not new:
+        return
+    rows = [
+        {
+            "id": intent.id,
+            "kind": intent.kind.value,
+            "user_id": intent.user_id,
+            "account_id": intent.account_id,
+            "symbol": intent.symbol,
+            "signal_id": intent.signal_id,
+            "decision_id": intent.decision_id,
+            "source_id": intent.source_id,
+            "lot_id": intent.lot_id,
+            "detail": _json(intent.detail),
+            "is_done": intent.is_done,
+            "created_at": intent.created_at,
+        }
+        for intent in new
+    ]
+    tx.execute(insert(intents), rows)
+
+
+def list_open_intents(tx: Tx, kinds: Iterable[IntentKind]) -> list[Intent]:
+    """Read intents that still want something, oldest first."""
+    words = [kind.value for kind in kinds]
+    query = select(intents).where(intents.c.is_done.is_(False), intents.c.kind.in_(words))
+    return [_intent(row) for row in tx.execute(query.order_by(intents.c.created_at, intents.c.id))]
+
+
+def load_intent(tx: Tx, intent_id: IntentId) -> Intent:
+    """Read one intent; every order has one."""
+    return _intent(tx.execute(select(intents).where(intents.c.id == intent_id)).one())
+
+
+def close_intent(tx: Tx, intent_id: IntentId) -> None:
+    """Mark an intent as wanting nothing more."""
+    tx.execute(update(intents).where(intents.c.id == intent_id).values(is_done=True))
+
+
+def _intent(row: Row[Any]) -> Intent:
+    return Intent(
+        id=IntentId(row.id),
+        kind=IntentKind(row.kind),
+        user_id=UserId(row.user_id),
+        account_id=AccountId(row.account_id),
+        symbol=row.symbol,
+        created_at=row.created_at,
+        signal_id=row.signal_id,
+        decision_id=row.decision_id,
+        source_id=row.source_id,
+        lot_id=row.lot_id,
+        detail=msgspec.json.decode(row.detail),
+        is_done=row.is_done,
+    )
+
+
+# --- events, fills, incidents ----------------------------------------------------------------------
+
+
+def insert_events(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add journal lines; `detail` must be JSON-able."""
+    if rows:
+        tx.execute(insert(order_events), [{**row, "detail": _json(row["detail"])} for row in rows])
+
+
+def list_events(tx: Tx, user_id: UserId, order_id: str) -> list[Row[Any]]:
+    """Read an order's journal, oldest first."""
+    query = select(order_events).where(order_events.c.order_id == order_id, order_events.c.user_id == user_id)
+    return list(tx.execute(query.order_by(order_events.c.seq)))
+
+
+def known_fill_ids(tx: Tx, order_id: OrderId) -> dict[str, Decimal]:
+    """Read the fills already booked of an order: id to quantity."""
+    query = select(fills.c.fill_id, fills.c.quantity).where(fills.c.order_id == order_id)
+    return {row.fill_id: row.quantity for row in tx.execute(query)}
+
+
+def insert_fill(tx: Tx, values: Mapping[str, Any]) -> None:
+    """Add a fill; its unique key is the last guard against booking twice."""
+    tx.execute(insert(fills), [dict(values)])
+
+
+def insert_incident(tx: Tx, values: Mapping[str, Any]) -> None:
+    """Add an incident for a person to read."""
+    tx.execute(insert(incidents), [{**values, "detail": _json(values["detail"])}])
+
+
+# --- decisions -------------------------------------------------------------------------------------
+
+
+def insert_decisions(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add all decisions of a signal."""
+    if rows:
+        tx.execute(insert(decisions), [{**row, "working": _json(row["working"])} for row in rows])
+
+
+def list_decisions(tx: Tx, signal_id: str, user_id: UserId | None) -> list[Row[Any]]:
+    """Read a signal's decisions in fan-out order; `user_id` None reads all (operators)."""
+    query = select(decisions).where(decisions.c.signal_id == signal_id)
+    if user_id is not None:
+        query = query.where(decisions.c.user_id == user_id)
+    return list(tx.execute(query.order_by(decisions.c.cell)))
+
+
+def list_user_decisions(tx: Tx, user_id: UserId, limit: int) -> list[Row[Any]]:
+    """Read a user's decisions, newest first."""
+    query = select(decisions).where(decisions.c.user_id == user_id)
+    return list(tx.execute(query.order_by(decisions.c.created_at.desc(), decisions.c.id.desc()).limit(limit)))
+
+
+def signal_cells(tx: Tx, signal_ids: Sequence[str]) -> list[Row[Any]]:
+    """Read, per signal and cell, the decision and the newest signal order of that account."""
+    newest = (
+        select(orders.c.signal_id, orders.c.account_id, func.max(orders.c.generation).label("generation"))
+        .where(orders.c.signal_id.in_(list(signal_ids)), orders.c.intent_kind == IntentKind.SIGNAL.value)
+        .group_by(orders.c.signal_id, orders.c.account_id)
+        .subquery()
+    )
+    query = (
+        select(
+            decisions.c.signal_id,
+            decisions.c.cell,
+            decisions.c.user_id,
+            decisions.c.account_id,
+            decisions.c.verdict,
+            decisions.c.reason,
+            decisions.c.plan,
+            orders.c.id.label("order_id"),
+            orders.c.state,
+            orders.c.reason.label("order_reason"),
+            orders.c.release_at,
+            orders.c.sent_at,
+            orders.c.acknowledged_at,
+            orders.c.generation,
+        )
+        .select_from(
+            decisions.outerjoin(
+                newest,
+                and_(newest.c.signal_id == decisions.c.signal_id, newest.c.account_id == decisions.c.account_id),
+            ).outerjoin(
+                orders,
+                and_(
+                    orders.c.signal_id == newest.c.signal_id,
+                    orders.c.account_id == newest.c.account_id,
+                    orders.c.generation == newest.c.generation,
+                    orders.c.intent_kind == IntentKind.SIGNAL.value,
+                ),
+            )
+        )
+        .where(decisions.c.signal_id.in_(list(signal_ids)))
+        .order_by(decisions.c.signal_id, decisions.c.cell)
+    )
+    return list(tx.execute(query))
+
+
+# --- account versions ------------------------------------------------------------------------------
+
+
+def exposure_versions(tx: Tx, account_ids: Sequence[AccountId], *, lock: bool = False) -> dict[AccountId, int]:
+    """Read how often each account's exposure moved; 0 for an account never seen."""
+    query = select(account_states).where(account_states.c.account_id.in_(list(account_ids)))
+    if lock:
+        query = query.order_by(account_states.c.account_id).with_for_update()
+    found = {AccountId(row.account_id): row.exposure_version for row in tx.execute(query)}
+    return {account_id: found.get(account_id, 0) for account_id in account_ids}
+
+
+def bump_exposure(tx: Tx, account_ids: Iterable[AccountId]) -> None:
+    """Say that what these accounts are exposed to has changed."""
+    wanted = sorted(set(account_ids))
+    if not wanted:
+        return
+    present = set(
+        tx.execute(select(account_states.c.account_id).where(account_states.c.account_id.in_(wanted))).scalars()
+    )
+    missing = [account_id for account_id in wanted if account_id not in present]
+    if missing:
+        tx.execute(
+            insert(account_states),
+            [{"account_id": account_id, "exposure_version": 0, "owner_epoch": 0} for account_id in missing],
+        )
+    tx.execute(
+        update(account_states)
+        .where(account_states.c.account_id.in_(wanted))
+        .values(exposure_version=account_states.c.exposure_version + 1)
+    )
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode("utf-8")

@@ -1,0 +1,225 @@
+"""Send one claimed order once, and say what is known of it afterwards.
+
+Nothing here retries and nothing here writes to the journal: an `Outcome` goes back to the dispatcher.
+Default for anything unforeseen: OutcomeLost, never failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from tradewind.core.ids import AccountId
+from tradewind.core.instrument import Environment, Instrument, VenueName
+from tradewind.core.money import NOTHING, ZERO, Price
+from tradewind.core.order import (
+    Denied,
+    GateKind,
+    Order,
+    OrderEvent,
+    OrderState,
+    OutcomeLost,
+    ReturnedUnsent,
+    VenueReport,
+)
+from tradewind.execution.latch import Latch
+from tradewind.execution.outcomes import Outcome
+from tradewind.infra.clock import Clock, from_ms
+from tradewind.infra.log import logger
+from tradewind.venues.base import (
+    Ack,
+    OrderRef,
+    OrderReport,
+    PlaceList,
+    PlaceOrder,
+    Protection,
+    SendWindow,
+    Signer,
+    VenueClient,
+)
+from tradewind.venues.errors import CredentialRefused, NotExecuted, NotSent, OrderRefused, VenueError
+
+_log = logger("execution.submit")
+
+# An order that could not leave is tried again after this; the venue's own retry-at goes before it.
+_RETURN_DELAY = timedelta(milliseconds=250)
+# A key that is refused is not asked every second: the account is BLIND until it is verified again.
+_CREDENTIAL_DELAY = timedelta(seconds=30)
+
+
+class Desk(Protocol):
+    """Where submit finds what it needs for an account; wired by app."""
+
+    def client(self, venue: VenueName, environment: Environment) -> VenueClient:
+        """Return the client of a venue."""
+        ...
+
+    def signer(self, account_id: AccountId) -> Signer:
+        """Return the signer of an account."""
+        ...
+
+    def instrument(self, venue: VenueName, environment: Environment, symbol: str) -> Instrument:
+        """Return the instrument's rules. Raises NotFound."""
+        ...
+
+    def fresh_price(self, venue: VenueName, environment: Environment, symbol: str) -> Price | None:
+        """Return the venue's own price if it was confirmed within the watch's age, else None."""
+        ...
+
+    def protection(self, venue: VenueName, environment: Environment) -> Protection:
+        """Return the strongest protection the venue can hold."""
+        ...
+
+    def is_blind(self, account_id: AccountId) -> bool:
+        """Say whether the venue refuses the account's key at present."""
+        ...
+
+
+@dataclass(slots=True)
+class Submitter:
+    """Turns claimed orders into requests and answers into outcomes."""
+
+    desk: Desk
+    latch: Latch
+    clock: Clock
+    # Told of every credential answer: (account, was it accepted). Counting and disabling are the accounts room's.
+    on_credential: Callable[[AccountId, str | None], None]
+
+    async def send(self, order: Order) -> list[Outcome]:
+        """Send one order; always returns an outcome unless cancelled."""
+        try:
+            client, signer, instrument = self._bench(order)
+            request = self._place(order, instrument)
+            ack = await client.place(signer, request, self._window(order))
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            return [self._failure(order, error)]
+        self.on_credential(order.account_id, None)
+        return self._accepted([order], ack)
+
+    async def send_list(self, stop: Order, target: Order) -> list[Outcome]:
+        """Send an OCO: both legs share one request and one fate unless the venue says otherwise."""
+        assert stop.list_client_id is not None
+        try:
+            client, signer, instrument = self._bench(stop)
+            pair = PlaceList(stop.list_client_id, self._place(target, instrument), self._place(stop, instrument))
+            ack = await client.place_list(signer, pair, self._window(stop))
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            return [self._failure(stop, error), self._failure(target, error)]
+        self.on_credential(stop.account_id, None)
+        return self._accepted([stop, target], ack)
+
+    async def cancel(self, order: Order) -> tuple[OrderReport, ...] | None:
+        """Ask the venue to cancel; its reports, or None when nothing certain came back.
+
+        Whatever the answer, the truth is found by asking about the order (reconcile).
+        """
+        try:
+            client, signer, instrument = self._bench(order)
+            return await client.cancel(signer, reference(order, instrument))
+        except asyncio.CancelledError:
+            raise
+        except VenueError as error:
+            _log.info("execution.cancel.not_certain", order_id=order.id, code=error.code)
+        except Exception:
+            _log.exception("execution.cancel.failed", order_id=order.id)
+        return None
+
+    def _bench(self, order: Order) -> tuple[VenueClient, Signer, Instrument]:
+        client = self.desk.client(order.venue, order.environment)
+        signer = self.desk.signer(order.account_id)
+        # A live account never trades in simulation and a paper account never for real (section 7).
+        assert client.environment is order.environment, "client and order are of different environments"
+        assert signer.environment is order.environment, "signer and order are of different environments"
+        assert signer.account_id == order.account_id, "signer and order are of different accounts"
+        return client, signer, self.desk.instrument(order.venue, order.environment, order.symbol)
+
+    @staticmethod
+    def _place(order: Order, instrument: Instrument) -> PlaceOrder:
+        return PlaceOrder(
+            order_id=order.id,
+            instrument=instrument,
+            client_order_id=order.client_order_id,
+            side=order.side,
+            type=order.type,
+            quantity=order.quantity,
+            spend=order.spend,
+            limit_price=order.limit_price,
+            stop_price=order.stop_price,
+        )
+
+    def _window(self, order: Order) -> SendWindow:
+        assert order.send_by_ms is not None, "a claimed order has a send_by"
+        return SendWindow(order.send_by_ms, lambda: self.latch.is_open)
+
+    def _accepted(self, orders: list[Order], ack: Ack) -> list[Outcome]:
+        now = self.clock.now()
+        by_client_id = {report.client_order_id: report for report in ack.reports}
+        outcomes = []
+        for order in orders:
+            report = by_client_id.get(order.client_order_id)
+            if report is None:
+                event: OrderEvent = OutcomeLost(now, "answer_without_our_id", ack.signed_at_ms)
+                outcomes.append(Outcome(order.id, event, attempt=order.attempt))
+                continue
+            mine = tuple(fill for fill in ack.fills if fill.venue_order_id == report.venue_order_id)
+            outcomes.append(Outcome(order.id, fact(report, now, ack.signed_at_ms), mine, order.attempt))
+        return outcomes
+
+    def _failure(self, order: Order, error: Exception) -> Outcome:
+        now = self.clock.now()
+        if isinstance(error, CredentialRefused):
+            self.on_credential(order.account_id, error.code)
+        return Outcome(order.id, _event_of(order, error, now), attempt=order.attempt)
+
+
+def _event_of(order: Order, error: Exception, now: datetime) -> OrderEvent:
+    """What an error proves; what it does not prove is OutcomeLost."""
+    match error:
+        case OrderRefused():
+            return VenueReport(
+                now, OrderState.REJECTED, NOTHING, ZERO, reason=error.code, signed_at_ms=error.signed_at_ms
+            )
+        case CredentialRefused():
+            if order.gate_kind is GateKind.ENTRY:
+                return Denied(now, "credential_refused")
+            return ReturnedUnsent(now, "credential_refused", now + _CREDENTIAL_DELAY)
+        case NotSent() | NotExecuted():
+            return ReturnedUnsent(now, error.code, _retry_at(error, now))
+        case VenueError():
+            return OutcomeLost(now, error.code, error.signed_at_ms)
+        case _:
+            _log.error("execution.submit.unforeseen", order_id=order.id, error=type(error).__name__, exc_info=error)
+            return OutcomeLost(now, "unforeseen_error")
+
+
+def _retry_at(error: VenueError, now: datetime) -> datetime:
+    earliest = now + _RETURN_DELAY
+    return earliest if error.retry_at_ms is None else max(earliest, from_ms(error.retry_at_ms))
+
+
+def fact(report: OrderReport, now: datetime, signed_at_ms: int | None = None) -> VenueReport:
+    """Turn the venue's word into the state machine's."""
+    return VenueReport(
+        at=now,
+        state=report.state,
+        executed=report.executed,
+        executed_quote=report.executed_quote,
+        venue_order_id=report.venue_order_id,
+        reason=report.reason,
+        signed_at_ms=signed_at_ms,
+    )
+
+
+def reference(order: Order, instrument: Instrument) -> OrderRef:
+    """Name an order to the venue, by its own id where known."""
+    return OrderRef(order.id, instrument, order.client_order_id, order.venue_order_id, order.list_client_id)
+
+
+__all__ = ["Desk", "Submitter", "fact", "reference"]

@@ -1,0 +1,69 @@
+"""How orders, lots and decisions read outside: the payloads of stream events and API answers.
+
+Amounts are strings, times are ISO 8601 in UTC, PAPER, TESTNET or LIVE stands on every one (G6).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from tradewind.core.money import plain
+from tradewind.core.order import Order
+from tradewind.infra.outbox import Note
+from tradewind.portfolio.holding import Holding
+from tradewind.portfolio.service import lot_view
+
+
+def order_view(order: Order) -> dict[str, Any]:
+    """An order as its owner sees it."""
+    return {
+        "id": order.id,
+        "rev": order.rev,
+        "account_id": order.account_id,
+        "environment": order.environment.value.upper(),
+        "venue": order.venue,
+        "symbol": order.symbol,
+        "base": order.base,
+        "quote": order.quote,
+        "leg": order.leg.value,
+        "why": order.intent_kind.value,
+        "side": order.side.value,
+        "type": order.type.value,
+        "state": order.state.value,
+        "reason": order.reason,
+        "quantity": None if order.quantity is None else str(order.quantity),
+        "spend": None if order.spend is None else plain(order.spend.amount),
+        "limit_price": None if order.limit_price is None else str(order.limit_price),
+        "stop_price": None if order.stop_price is None else str(order.stop_price),
+        "executed": str(order.executed),
+        "executed_quote": plain(order.executed_quote),
+        "client_order_id": order.client_order_id,
+        "venue_order_id": order.venue_order_id,
+        "generation": order.generation,
+        "attempt": order.attempt,
+        "signal_id": order.signal_id,
+        "source_id": order.source_id,
+        "lot_id": order.lot_id,
+        "is_stand_in": order.is_stand_in,
+        "created_at": order.created_at.isoformat(),
+        "release_at": order.release_at.isoformat(),
+        "sent_at": _time(order.sent_at),
+        "acknowledged_at": _time(order.acknowledged_at),
+        "ended_at": _time(order.ended_at),
+    }
+
+
+def order_note(order: Order) -> Note:
+    """The stream event of an order that moved."""
+    at = order.ended_at or order.acknowledged_at or order.sent_at or order.created_at
+    return Note("order", order.user_id, {**order_view(order), "at": at.isoformat()})
+
+
+def position_note(holding: Holding, now: datetime) -> Note:
+    """The stream event of a lot that changed."""
+    return Note("position", holding.user_id, {**lot_view(holding), "at": now.isoformat()})
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

@@ -1,0 +1,1 @@
+"""Database, outbox, bus, clock, ids, logs: what every room stands on."""

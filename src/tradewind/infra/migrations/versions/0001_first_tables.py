@@ -1,0 +1,515 @@
+"""First tables (nothing before it)."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from tradewind.infra.db import Exact, UtcTime
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    """Bring the schema forward."""
+    op.create_table(
+        "account_states",
+        sa.Column("account_id", sa.String(length=36), nullable=False),
+        sa.Column("exposure_version", sa.BigInteger(), nullable=False),
+        sa.Column("owner_epoch", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("account_id", name=op.f("pk_account_states")),
+    )
+    op.create_table(
+        "accounts",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("user_id", sa.String(length=36), nullable=False),
+        sa.Column("venue", sa.String(length=20), nullable=False),
+        sa.Column("environment", sa.String(length=10), nullable=False),
+        sa.Column("label", sa.String(length=80), nullable=False),
+        sa.Column("venue_user_id", sa.String(length=80), nullable=False),
+        sa.Column("status", sa.String(length=10), nullable=False),
+        sa.Column("status_reason", sa.String(length=40), nullable=True),
+        sa.Column("permission_source", sa.String(length=12), nullable=False),
+        sa.Column("can_read", sa.Boolean(), nullable=False),
+        sa.Column("can_trade", sa.Boolean(), nullable=False),
+        sa.Column("can_withdraw", sa.Boolean(), nullable=False),
+        sa.Column("last_ok_at", UtcTime(), nullable=True),
+        sa.Column("credential_errors", sa.Integer(), nullable=False),
+        sa.Column("credential_version", sa.Integer(), nullable=False),
+        sa.Column("is_stand_in", sa.Boolean(), nullable=False),
+        sa.Column("quote_asset", sa.String(length=20), nullable=True),
+        sa.Column("max_order_quote", Exact(), nullable=True),
+        sa.Column("max_day_quote", Exact(), nullable=True),
+        sa.Column("dry_run", sa.Boolean(), nullable=False),
+        sa.Column("live_confirmed_at", UtcTime(), nullable=True),
+        sa.Column("created_at", UtcTime(), nullable=False),
+        sa.Column("rev", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_accounts")),
+    )
+    op.create_index(op.f("ix_accounts_user_id"), "accounts", ["user_id"], unique=False)
+    op.create_index(
+        "uq_accounts_venue_user",
+        "accounts",
+        ["venue", "environment", "venue_user_id"],
+        unique=True,
+        sqlite_where=sa.text("NOT is_stand_in AND status <> 'deleted'"),
+        postgresql_where=sa.text("NOT is_stand_in AND status <> 'deleted'"),
+    )
+    op.create_table(
+        "audit_head",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_head")),
+    )
+    op.create_table(
+        "audit_log",
+        sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("at", UtcTime(), nullable=False),
+        sa.Column("actor", sa.String(length=80), nullable=False),
+        sa.Column("action", sa.String(length=60), nullable=False),
+        sa.Column("subject", sa.String(length=120), nullable=False),
+        sa.Column("user_id", sa.String(length=36), nullable=True),
+        sa.Column("details", sa.Text(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_audit_log")),
+    )
+    op.create_index("ix_audit_log_user_id_seq", "audit_log", ["user_id", "seq"], unique=False)
+    op.create_table(
+        "balances",
+        sa.Column("account_id", sa.String(length=36), nullable=False),
+        sa.Column("asset", sa.String(length=24), nullable=False),
+        sa.Column("user_id", sa.String(length=36), nullable=False),
+        sa.Column("free", Exact(), nullable=False),
+        sa.Column("locked", Exact(), nullable=False),
+        sa.Column("at", UtcTime(), nullable=False),
+        sa.PrimaryKeyConstraint("account_id", "asset", name=op.f("pk_balances")),
+    )
+    op.create_table(
+        "decisions",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("signal_id", sa.String(length=36), nullable=False),
+        sa.Column("source_id", sa.String(length=36), nullable=False),
+        sa.Column("user_id", sa.String(length=36), nullable=False),
+        sa.Column("account_id", sa.String(length=36), nullable=False),
+        sa.Column("mandate_id", sa.String(length=36), nullable=True),
+        sa.Column("cell", sa.Integer(), nullable=False),
+        sa.Column("plan", sa.String(length=16), nullable=True),
+        sa.Column("verdict", sa.String(length=8), nullable=False),
+        sa.Column("reason", sa.String(length=40), nullable=True),
+        sa.Column("confidence_pct", sa.Integer(), nullable=False),
+        sa.Column("working", sa.Text(), nullable=False),
+        sa.Column("created_at", UtcTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_decisions")),
+        sa.UniqueConstraint("signal_id", "account_id", name=op.f("uq_decisions_signal_id_account_id")),
+    )
+    op.create_index("ix_decisions_user_id_created_at", "decisions", ["user_id", "created_at"], unique=False)
+    op.create_table(
+        "fills",
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("venue", sa.String(length=24), nullable=False),
+        sa.Column("environment", sa.String(length=8), nullable=False),
+        sa.Column("account_id", sa.String(length=36), nullable=False),
+        sa.Column("user_id", sa.String(length=36), nullable=False),
+        sa.Column("symbol", sa.String(length=40), nullable=False),
+        sa.Column("venue_order_id", sa.String(length=40), nullable=False),
+        sa.Column("fill_id", sa.String(length=40), nullable=False),
+        sa.Column("order_id", sa.String(length=36), nullable=False),
+        sa.Column("side", sa.String(length=4), nullable=False),
+        sa.Column("quantity", Exact(), nullable=False),
+        sa.Column("price", Exact(), nullable=False),
+        sa.Column("quote_amount", Exact(), nullable=False),
+        sa.Column("fee_amount", Exact(), nullable=True),
+        sa.Column("fee_asset", sa.String(length=24), nullable=True),
+        sa.Column("at", UtcTime(), nullable=False),
+        sa.Column("booked_at", UtcTime(), nullable=False),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_fills")),
+        sa.UniqueConstraint(
+            "venue",
+            "account_id",
+            "symbol",
+            "venue_order_id",
+            "fill_id",
+            name=op.f("uq_fills_venue_account_id_symbol_venue_order_id_fill_id"),
+        ),
+    )
+    op.create_index("ix_fills_order_id", "fills", ["order_id"], unique=False)
+    op.create_table(
+        "idempotency_keys",
+        sa.Column("user_id", sa.String(length=36), nullable=False),
+        sa.Column("key", sa.String(length=255), nullable=False),
+        sa.Column("request_hash", sa.String(length=64), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=True),
+        sa.Column("body", sa.LargeBinary(), nullable=True),
+        sa.Column("created_at", UtcTime(), nullable=False),
+        sa.PrimaryKeyConstraint("user_id", "key", name=op.f("pk_idempotency_keys")),
+    )
+    op.create_index("ix_idempotency_keys_created_at", "idempotency_keys", ["created_at"], unique=False)
+    op.create_table(
+        "incidents",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("at", UtcTime(), nullable=False),
+        sa.Column("user_id", sa.String(length=36), nullable=False),
+        sa.Column("account_id", sa.String(length=36), nullable=False),
+        sa.Column("order_id", sa.String(length=36), nullable=True),
+        sa.Column("kind", sa.String(length=40), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_incidents")),
+    )
+    op.create_index("ix_incidents_user_id_at", "incidents", ["user_id", "at"], unique=False)
+    op.create_table(
+        "instrument_catalogues",
+        sa.Column("venue", sa.String(length=40), nullable=False),
+        sa.Column("environment", sa.String(length=8), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("read_at", UtcTime(), nullable=False),
+        sa.PrimaryKeyConstraint("venue", "environment", name=op.f("pk_instrument_catalogues")),
+    )
+    op.create_table(
+        "intents",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("user_id", sa.String(length=36), nullable=False),
+        sa.Column("account_id", sa.String(length=36), nullable=False),
+        sa.Column("symbol", sa.String(length=40), nullable=False),
+        sa.Column("signal_id", sa.String(length=36), nullable=True),
+        sa.Column("decision_id", sa.String(length=36), nullable=True),
+        sa.Column("source_id", sa.String(length=36), nullable=True),
+        sa.Column("lot_id", sa.String(length=36), nullable=True),
+        sa.Column("detail", sa.Text(), server_default="{}", nullable=False),
+        sa.Column("is_done", sa.Boolean(), nullable=False),
+        sa.Column("created_at", UtcTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_intents")),
+    )
+    op.create_index("ix_intents_lot_id", "intents", ["lot_id"], unique=False)
+    op.create_index("ix_intents_open", "intents", ["is_done", "kind"], unique=False)
+    op.create_table(
+        "kek_derivations",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("derivation", sa.String(length=40), nullable=False),
+        sa.Column("salt", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", UtcTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_kek_derivations")),
+    )
+    op.create_table(
+        "lots",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("user_id", sa.String(length=36), nullable=False),
+        sa.Column("account_id", sa.String(length=36), nullable=False),
+        sa.Column("venue", sa.String(length=24), nullable=False),
+        sa.Column("environment", sa.String(length=8), nullable=False),
+        sa.Column("symbol", sa.String(length=40), nullable=False),
+        sa.Column("base", sa.String(length=24), nullable=False),
+        sa.Column("quote", sa.String(length=24), nullable=False),
+        sa.Column("source_id", sa.String(length=36), nullable=True),
+        sa.Column("signal_id", sa.String(length=36), nullable=True),
+        sa.Column("entry_order_id", sa.String(length=36), nullable=False),
+        sa.Column("opened_at", UtcTime(), nullable=False),
+        sa.Column("quantity", Exact(), nullable=False),
+        sa.Column("cost_quote", Exact(), nullable=False),
+        sa.Column("bought_quantity", Exact(), nullable=False),
+        sa.Column("bought_quote", Exact(), nullable=False),
+        sa.Column("fees_other", sa.Text(), nullable=False),
+        sa.Column("stop", Exact(), nullable=True),
+        sa.Column("target", Exact(), nullable=True),
+        sa.Column("trailing_bps", sa.Integer(), nullable=True),
+        sa.Column("peak", Exact(), nullable=True),
+        sa.Column("time_exit_at", UtcTime(), nullable=True),
+        sa.Column("state", sa.String(length=24), nullable=False),
+        sa.Column("state_reason", sa.String(length=200), nullable=True),
+        sa.Column("is_open", sa.Boolean(), nullable=False),
+        sa.Column("closed_at", UtcTime(), nullable=True),
+        sa.Column("rev", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_lots")),
+        sa.UniqueConstraint("entry_order_id", name=op.f("uq_lots_entry_order_id")),
+    )
+    op.create_index("ix_lots_open", "lots", ["is_open", "account_id", "symbol"], unique=False)
+    op.create_index("ix_lots_source_id_base", "lots", ["source_id", "base"], unique=False)
+    op.create_index("ix_lots_user_id_opened_at", "lots", ["user_id", "opened_at"], unique=False)
+    op.create_table(
+        "order_events",
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("order_id", sa.String(length=36), nullable=False),
+        sa.Column("user_id", sa.String(length=36), nullable=False),
+        sa.Column("at", UtcTime(), nullable=False),
+        sa.Column("kind", sa.String(length=24), nullable=False),
+        sa.Column("from_state", sa.String(length=20), nullable=False),
+        sa.Column("to_state", sa.String(length=20), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_order_events")),
+    )
+    op.create_index("ix_order_events_order_id_seq", "order_events", ["order_id", "seq"], unique=False)
+    op.create_table(
+        "outbox",
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("topic", sa.String(length=40), nullable=False),
+        sa.Column("user_id", sa.String(length=36), nullable=True),
+        sa.Column("payload", sa.Text(), nullable=False),
+        sa.Column("created_at", UtcTime(), nullable=False),
+        sa.Column("published_at", UtcTime(), nullable=True),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_outbox")),
+    )
+    op.create_index("ix_outbox_unpublished", "outbox", ["published_at", "seq"], unique=False)
+    op.create_table(
+        "plans",
+        sa.Column("name", sa.String(length=20), nullable=False),
+        sa.Column("release_delay_ms", sa.Integer(), nullable=False),
+        sa.Column("weekly_entries", sa.Integer(), nullable=True),
+        sa.Column("commission_bps", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_plans")),
+    )
+    op.create_table(
+        "platform_keys",
+        sa.Column("name", sa.String(length=40), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", UtcTime(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_platform_keys")),
+    )
+    op.create_table(
+        "sales",
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("lot_id", sa.String(length=36), nullable=False),
+        sa.Column("user_id", sa.String(length=36), nullable=False),
+        sa.Column("account_id", sa.String(length=36), nullable=False),
+        sa.Column("order_id", sa.String(length=36), nullable=False),
+        sa.Column("fill_id", sa.String(length=40), nullable=False),
+        sa.Column("cause", sa.String(length=16), nullable=False),
+        sa.Column("quantity", Exact(), nullable=False),
+        sa.Column("price", Exact(), nullable=False),
+        sa.Column("proceeds_quote", Exact(), nullable=False),
+        sa.Column("cost_quote", Exact(), nullable=False),
+        sa.Column("quote", sa.String(length=24), nullable=False),
+        sa.Column("fees_other", sa.Text(), nullable=False),
+        sa.Column("at", UtcTime(), nullable=False),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_sales")),
+        sa.UniqueConstraint("lot_id", "order_id", "fill_id", name=op.f("uq_sales_lot_id_order_id_fill_id")),
+    )
+    op.create_index("ix_sales_user_id_at", "sales", ["user_id", "at"], unique=False)
+    op.create_table(
+        "sources",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("owner_id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(length=80), nullable=False),
+        sa.Column("token_hash", sa.String(length=64), nullable=False),
+        sa.Column("is_enabled", sa.Boolean(), nullable=False),
+        sa.Column("is_exchange_bound", sa.Boolean(), nullable=False),
+        sa.Column("created_at", UtcTime(), nullable=False),
+        sa.Column("rotated_at", UtcTime(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sources")),
+        sa.UniqueConstraint("owner_id", "name", name=op.f("uq_sources_owner_id_name")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_sources_token_hash")),
+    )
+    op.create_table(
+        "tenant_keys",
+        sa.Column("tenant_id", sa.String(length=36), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("kek_id", sa.String(length=64), nullable=False),
+        sa.Column("wrapped", sa.LargeBinary(), nullable=False),
+        sa.Column("is_current", sa.Boolean(), nullable=False),
+        sa.Column("created_at", UtcTime(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant_id", "version", name=op.f("pk_tenant_keys")),
+    )
+    op.create_index(
+        "uq_tenant_keys_current",
+        "tenant_keys",
+        ["tenant_id"],
+        unique=True,
+        sqlite_where=sa.text("is_current"),
+        postgresql_where=sa.text("is_current"),
+    )
+    op.create_table(
+        "users",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("email", sa.String(length=254), nullable=False),
+        sa.Column("name", sa.String(length=80), nullable=False),
+        sa.Column("password_hash", sa.Text(), nullable=False),
+        sa.Column("role", sa.String(length=10), nullable=False),
+        sa.Column("language", sa.String(length=2), nullable=False),
+        sa.Column("status", sa.String(length=10), nullable=False),
+        sa.Column("suspended_until", UtcTime(), nullable=True),
+        sa.Column("suspended_reason", sa.String(length=200), nullable=True),
+        sa.Column("created_at", UtcTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
+        sa.UniqueConstraint("email", name=op.f("uq_users_email")),
+    )
+    op.create_table(
+        "api_tokens",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("token_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("user_id", sa.String(length=36), nullable=False),
+        sa.Column("label", sa.String(length=80), nullable=False),
+        sa.Column("scopes", sa.String(length=40), nullable=False),
+        sa.Column("tail", sa.String(length=4), nullable=False),
+        sa.Column("created_at", UtcTime(), nullable=False),
+        sa.Column("expires_at", UtcTime(), nullable=True),
+        sa.Column("seen_at", UtcTime(), nullable=True),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_api_tokens_user_id_users")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_api_tokens")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_api_tokens_token_hash")),
+    )
+    op.create_index(op.f("ix_api_tokens_user_id"), "api_tokens", ["user_id"], unique=False)
+    op.create_table(
+        "credentials",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("account_id", sa.String(length=36), nullable=False),
+        sa.Column("user_id", sa.String(length=36), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("api_key_masked", sa.String(length=20), nullable=False),
+        sa.Column("fingerprint", sa.String(length=16), nullable=False),
+        sa.Column("sealed_key", sa.LargeBinary(), nullable=False),
+        sa.Column("sealed_secret", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", UtcTime(), nullable=False),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_credentials_account_id_accounts")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_credentials")),
+        sa.UniqueConstraint("account_id", name=op.f("uq_credentials_account_id")),
+        sa.UniqueConstraint("fingerprint", name=op.f("uq_credentials_fingerprint")),
+    )
+    op.create_index(op.f("ix_credentials_user_id"), "credentials", ["user_id"], unique=False)
+    op.create_table(
+        "inbox",
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("source_id", sa.String(length=36), nullable=False),
+        sa.Column("origin", sa.String(length=12), nullable=False),
+        sa.Column("author_id", sa.String(length=36), nullable=True),
+        sa.Column("dedupe_key", sa.String(length=200), nullable=True),
+        sa.Column("body_hash", sa.String(length=64), nullable=False),
+        sa.Column("raw", sa.Text(), nullable=False),
+        sa.Column("action", sa.String(length=8), nullable=False),
+        sa.Column("base", sa.String(length=40), nullable=False),
+        sa.Column("quote", sa.String(length=40), nullable=True),
+        sa.Column("exchange", sa.String(length=40), nullable=True),
+        sa.Column("symbol_text", sa.String(length=80), nullable=False),
+        sa.Column("price", Exact(), nullable=True),
+        sa.Column("stop", Exact(), nullable=True),
+        sa.Column("stop_bps", sa.Integer(), nullable=True),
+        sa.Column("targets", sa.Text(), nullable=False),
+        sa.Column("target_bps", sa.Integer(), nullable=True),
+        sa.Column("size", Exact(), nullable=True),
+        sa.Column("size_kind", sa.String(length=8), nullable=True),
+        sa.Column("strategy", sa.String(length=120), nullable=True),
+        sa.Column("alert_at", UtcTime(), nullable=True),
+        sa.Column("dated_at", UtcTime(), nullable=False),
+        sa.Column("received_at", UtcTime(), nullable=False),
+        sa.Column("state", sa.String(length=8), nullable=False),
+        sa.Column("lease_token", sa.String(length=64), nullable=True),
+        sa.Column("lease_until", UtcTime(), nullable=True),
+        sa.Column("not_before", UtcTime(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("last_error", sa.String(length=500), nullable=True),
+        sa.Column("decided_at", UtcTime(), nullable=True),
+        sa.Column("rev", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["source_id"], ["sources.id"], name=op.f("fk_inbox_source_id_sources")),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_inbox")),
+        sa.UniqueConstraint("id", name=op.f("uq_inbox_id")),
+        sa.UniqueConstraint("source_id", "dedupe_key", name=op.f("uq_inbox_source_id_dedupe_key")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_inbox_closes", "inbox", ["source_id", "base", "action", "dated_at"], unique=False)
+    op.create_index("ix_inbox_source_body", "inbox", ["source_id", "body_hash", "received_at"], unique=False)
+    op.create_index("ix_inbox_undone", "inbox", ["state", "base", "seq"], unique=False)
+    op.create_table(
+        "mandates",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("user_id", sa.String(length=36), nullable=False),
+        sa.Column("account_id", sa.String(length=36), nullable=False),
+        sa.Column("source_id", sa.String(length=36), nullable=False),
+        sa.Column("is_enabled", sa.Boolean(), nullable=False),
+        sa.Column("risk", sa.String(length=10), nullable=False),
+        sa.Column("budget_quote", Exact(), nullable=True),
+        sa.Column("max_open_positions", sa.Integer(), nullable=False),
+        sa.Column("stop_bps", sa.Integer(), nullable=False),
+        sa.Column("target_bps", sa.Integer(), nullable=False),
+        sa.Column("min_stop_bps", sa.Integer(), nullable=False),
+        sa.Column("max_stop_bps", sa.Integer(), nullable=False),
+        sa.Column("min_target_bps", sa.Integer(), nullable=False),
+        sa.Column("max_target_bps", sa.Integer(), nullable=False),
+        sa.Column("trailing_bps", sa.Integer(), nullable=True),
+        sa.Column("time_exit_s", sa.Integer(), nullable=True),
+        sa.Column("follows_source_size", sa.Boolean(), nullable=False),
+        sa.Column("quote_preference", sa.String(length=20), nullable=True),
+        sa.Column("allows_adding", sa.Boolean(), nullable=False),
+        sa.Column("created_at", UtcTime(), nullable=False),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_mandates_account_id_accounts")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_mandates")),
+    )
+    op.create_index(op.f("ix_mandates_source_id"), "mandates", ["source_id"], unique=False)
+    op.create_index(op.f("ix_mandates_user_id"), "mandates", ["user_id"], unique=False)
+    op.create_index("uq_mandates_account_id_source_id", "mandates", ["account_id", "source_id"], unique=True)
+    op.create_table(
+        "orders",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("intent_id", sa.String(length=36), nullable=False),
+        sa.Column("intent_kind", sa.String(length=16), nullable=False),
+        sa.Column("user_id", sa.String(length=36), nullable=False),
+        sa.Column("account_id", sa.String(length=36), nullable=False),
+        sa.Column("venue", sa.String(length=24), nullable=False),
+        sa.Column("environment", sa.String(length=8), nullable=False),
+        sa.Column("symbol", sa.String(length=40), nullable=False),
+        sa.Column("base", sa.String(length=24), nullable=False),
+        sa.Column("quote", sa.String(length=24), nullable=False),
+        sa.Column("leg", sa.String(length=8), nullable=False),
+        sa.Column("side", sa.String(length=4), nullable=False),
+        sa.Column("type", sa.String(length=16), nullable=False),
+        sa.Column("client_order_id", sa.String(length=36), nullable=False),
+        sa.Column("list_client_id", sa.String(length=36), nullable=True),
+        sa.Column("generation", sa.Integer(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("signal_id", sa.String(length=36), nullable=True),
+        sa.Column("source_id", sa.String(length=36), nullable=True),
+        sa.Column("lot_id", sa.String(length=36), nullable=True),
+        sa.Column("quantity", Exact(), nullable=True),
+        sa.Column("spend", Exact(), nullable=True),
+        sa.Column("limit_price", Exact(), nullable=True),
+        sa.Column("stop_price", Exact(), nullable=True),
+        sa.Column("state", sa.String(length=20), nullable=False),
+        sa.Column("venue_order_id", sa.String(length=40), nullable=True),
+        sa.Column("executed", Exact(), nullable=False),
+        sa.Column("executed_quote", Exact(), nullable=False),
+        sa.Column("booked", Exact(), nullable=False),
+        sa.Column("owner_epoch", sa.BigInteger(), nullable=False),
+        sa.Column("send_by_ms", sa.BigInteger(), nullable=True),
+        sa.Column("signed_at_ms", sa.BigInteger(), nullable=True),
+        sa.Column("reason", sa.String(length=200), nullable=True),
+        sa.Column("is_stand_in", sa.Boolean(), nullable=False),
+        sa.Column("created_at", UtcTime(), nullable=False),
+        sa.Column("release_at", UtcTime(), nullable=False),
+        sa.Column("sent_at", UtcTime(), nullable=True),
+        sa.Column("acknowledged_at", UtcTime(), nullable=True),
+        sa.Column("ended_at", UtcTime(), nullable=True),
+        sa.Column("rev", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["intent_id"], ["intents.id"], name=op.f("fk_orders_intent_id_intents")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_orders")),
+        sa.UniqueConstraint("account_id", "client_order_id", name=op.f("uq_orders_account_id_client_order_id")),
+        sa.UniqueConstraint("intent_id", "leg", "generation", name=op.f("uq_orders_intent_id_leg_generation")),
+    )
+    op.create_index("ix_orders_account_id_symbol_state", "orders", ["account_id", "symbol", "state"], unique=False)
+    op.create_index("ix_orders_signal_id", "orders", ["signal_id"], unique=False)
+    op.create_index("ix_orders_state", "orders", ["state"], unique=False)
+    op.create_index("ix_orders_user_id_created_at", "orders", ["user_id", "created_at"], unique=False)
+    op.create_table(
+        "sessions",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("token_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("user_id", sa.String(length=36), nullable=False),
+        sa.Column("created_at", UtcTime(), nullable=False),
+        sa.Column("seen_at", UtcTime(), nullable=False),
+        sa.Column("address", sa.String(length=64), nullable=False),
+        sa.Column("agent", sa.String(length=120), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_sessions_user_id_users")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_sessions_token_hash")),
+    )
+    op.create_index(op.f("ix_sessions_user_id"), "sessions", ["user_id"], unique=False)
+    op.create_table(
+        "subscriptions",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("user_id", sa.String(length=36), nullable=False),
+        sa.Column("plan", sa.String(length=20), nullable=False),
+        sa.Column("status", sa.String(length=10), nullable=False),
+        sa.Column("starts_at", UtcTime(), nullable=False),
+        sa.Column("ends_at", UtcTime(), nullable=True),
+        sa.Column("created_at", UtcTime(), nullable=False),
+        sa.ForeignKeyConstraint(["plan"], ["plans.name"], name=op.f("fk_subscriptions_plan_plans")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_subscriptions")),
+    )
+    op.create_index("ix_subscriptions_user_id_status", "subscriptions", ["user_id", "status"], unique=False)

@@ -1,0 +1,1 @@
+"""What every account holds: lots, positions, balances, and what they earned."""

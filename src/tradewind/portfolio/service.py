@@ -1,0 +1,218 @@
+"""The verbs of the portfolio: book fills into lots, keep balances, tell positions with their P&L.
+
+A fill is booked once; the journal's unique key on fills sees to that before anything here runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from tradewind.core.ids import AccountId, LotId, OrderId, SignalId, SourceId, UserId
+from tradewind.core.instrument import Environment, VenueName
+from tradewind.core.money import Asset, Price, plain
+from tradewind.core.order import Side
+from tradewind.core.position import Fill, Lot, Sale, apply_fill, book_sell
+from tradewind.core.protection import PositionState
+from tradewind.infra.db import Tx
+from tradewind.infra.ids import Ids
+from tradewind.portfolio import store
+from tradewind.portfolio.holding import Held, Holding
+from tradewind.venues.base import AssetBalance
+
+# Shown average prices are cut to the finest tick any venue has; the exact figure stays in the database.
+_PRICE_SHOWN = Decimal("1e-8")
+_LOTS_MAX = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class LotPlan:
+    """What an entry wants its lot to be: set when it was decided, used at its first fill."""
+
+    user_id: UserId
+    account_id: AccountId
+    venue: VenueName
+    environment: Environment
+    symbol: str
+    base: Asset
+    quote: Asset
+    entry_order_id: OrderId
+    source_id: SourceId | None
+    signal_id: SignalId | None
+    stop: Price | None
+    target: Price | None
+    trailing_bps: int | None
+    time_exit_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SellScope:
+    """Which lots a sell takes from, oldest first: one lot, those of a source, all, or none (other coins)."""
+
+    account_id: AccountId
+    symbol: str
+    lot_id: LotId | None = None
+    source_id: SourceId | None = None
+    touches_lots: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a fill did to the lots."""
+
+    holdings: tuple[Holding, ...]
+    sales: tuple[Sale, ...] = ()
+    unallocated: Decimal = Decimal(0)
+
+
+class Portfolio:
+    """Books fills and balances; stateless but for where ids come from."""
+
+    def __init__(self, ids: Ids) -> None:
+        self._ids = ids
+
+    def book_buy(self, tx: Tx, plan: LotPlan, fill: Fill) -> Change:
+        """Book an entry's fill into its lot, opening the lot at the first one."""
+        holding = store.find_by_entry(tx, plan.entry_order_id)
+        is_new = holding is None
+        if holding is None:
+            holding = self._open(plan, fill.at)
+        booked = apply_fill(holding.lot, fill)
+        after = replace(holding, lot=booked.lot, closed_at=None)
+        if is_new:
+            store.insert_holding(tx, after)
+        else:
+            store.update_holding(tx, after)
+        return Change((after,))
+
+    def book_sell(self, tx: Tx, scope: SellScope, fill: Fill, *, cause: str) -> Change:
+        """Book a sell's fill over the lots it may take from; what no lot covers is returned, never lost."""
+        assert fill.side is Side.SELL
+        held = {holding.lot.id: holding for holding in self.lots_in(tx, scope)}
+        booked = book_sell([holding.lot for holding in held.values()], fill)
+        changed = []
+        for lot in booked.lots:
+            after = self._after_sale(held[lot.id], lot, fill.at)
+            store.update_holding(tx, after)
+            changed.append(after)
+        for sale in booked.sales:
+            store.insert_sale(tx, held[sale.lot_id], sale, order_id=fill.order_id, price=fill.price, cause=cause)
+        return Change(tuple(changed), booked.sales, booked.unallocated.value)
+
+    @staticmethod
+    def lots_in(tx: Tx, scope: SellScope) -> list[Holding]:
+        """Read the open lots a sell may take from."""
+        if not scope.touches_lots:
+            return []
+        if scope.lot_id is not None:
+            holding = store.find_lot(tx, scope.lot_id)
+            return [] if holding is None or not holding.lot.is_open else [holding]
+        return store.list_open(tx, account_ids=[scope.account_id], symbol=scope.symbol, source_id=scope.source_id)
+
+    def _open(self, plan: LotPlan, at: datetime) -> Holding:
+        lot = Lot(
+            id=LotId(self._ids.new()),
+            account_id=plan.account_id,
+            symbol=plan.symbol,
+            base=plan.base,
+            quote=plan.quote,
+            entry_order_id=plan.entry_order_id,
+            opened_at=at,
+            source_id=plan.source_id,
+            signal_id=plan.signal_id,
+            stop=plan.stop,
+            target=plan.target,
+            trailing_bps=plan.trailing_bps,
+            time_exit_at=plan.time_exit_at,
+        )
+        wants = plan.stop is not None or plan.target is not None
+        state = PositionState.UNPROTECTED if wants else PositionState.UNPROTECTED_BY_YOU
+        reason = "just_filled" if wants else "opened_without_stop"
+        return Holding(lot, plan.user_id, plan.venue, plan.environment, state.value, reason, None, 0)
+
+    @staticmethod
+    def _after_sale(holding: Holding, lot: Lot, at: datetime) -> Holding:
+        if lot.is_open:
+            return replace(holding, lot=lot)
+        return replace(holding, lot=lot, state="closed", state_reason=None, closed_at=at)
+
+
+def record_balances(
+    tx: Tx, user_id: UserId, account_id: AccountId, found: Sequence[AssetBalance], at: datetime
+) -> None:
+    """Keep what the venue says an account holds; older news never overwrites newer."""
+    store.put_balances(tx, user_id, [Held(account_id, each.asset, each.free, each.locked, at) for each in found])
+
+
+def balances_of(tx: Tx, account_ids: Sequence[AccountId]) -> Mapping[AccountId, Mapping[Asset, Held]]:
+    """Read all balances of these accounts."""
+    found: dict[AccountId, dict[Asset, Held]] = {account_id: {} for account_id in account_ids}
+    for held in store.list_balances(tx, account_ids):
+        found[held.account_id][held.asset] = held
+    return found
+
+
+def open_lots(
+    tx: Tx,
+    *,
+    account_ids: Iterable[AccountId] | None = None,
+    symbol: str | None = None,
+    source_id: SourceId | None = None,
+    base: Asset | None = None,
+) -> list[Holding]:
+    """Read open lots, oldest first, across users: for the engine."""
+    return store.list_open(tx, account_ids=account_ids, symbol=symbol, source_id=source_id, base=base)
+
+
+def find_lot(tx: Tx, lot_id: LotId) -> Holding | None:
+    """Read one lot."""
+    return store.find_lot(tx, lot_id)
+
+
+def set_state(tx: Tx, lot_id: LotId, state: PositionState, reason: str | None) -> Holding | None:
+    """Write how an open lot is protected; None if nothing changed or it has closed."""
+    if not store.update_state(tx, lot_id, state.value, reason):
+        return None
+    holding = store.find_lot(tx, lot_id)
+    return holding if holding is not None and holding.lot.is_open else None
+
+
+def open_lots_of(tx: Tx, user_id: UserId) -> list[Holding]:
+    """Read a user's open lots, newest first."""
+    return store.list_of_user(tx, user_id, is_open=True, limit=_LOTS_MAX)
+
+
+def balances_of_user(tx: Tx, user_id: UserId, asset: Asset | None) -> list[Held]:
+    """Read a user's balances."""
+    return store.list_user_balances(tx, user_id, asset)
+
+
+def lot_view(holding: Holding) -> dict[str, Any]:
+    """A lot as its owner sees it (without prices, which move by themselves)."""
+    lot = holding.lot
+    entry = lot.entry_price
+    return {
+        "id": lot.id,
+        "rev": holding.rev,
+        "account_id": lot.account_id,
+        "environment": holding.environment.value.upper(),
+        "venue": holding.venue,
+        "symbol": lot.symbol,
+        "base": lot.base,
+        "quote": lot.quote,
+        "source_id": lot.source_id,
+        "signal_id": lot.signal_id,
+        "entry_order_id": lot.entry_order_id,
+        "opened_at": lot.opened_at.isoformat(),
+        "closed_at": None if holding.closed_at is None else holding.closed_at.isoformat(),
+        "quantity": str(lot.quantity),
+        "cost": plain(lot.cost_quote),
+        "entry_price": None if entry is None else plain(entry.value.quantize(_PRICE_SHOWN)),
+        "stop": None if lot.stop is None else str(lot.stop),
+        "target": None if lot.target is None else str(lot.target),
+        "protection": holding.state,
+        "protection_reason": holding.state_reason,
+    }

@@ -1,0 +1,339 @@
+"""SQL of the portfolio: lots, sales, balances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    Row,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    delete,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from tradewind.core.ids import AccountId, FillId, LotId, OrderId, SignalId, SourceId, UserId
+from tradewind.core.instrument import Environment, VenueName
+from tradewind.core.money import Asset, Money, Price, Quantity
+from tradewind.core.position import Lot, Sale
+from tradewind.infra.db import Exact, Tx, UtcTime, metadata
+from tradewind.portfolio.holding import Held, Holding
+
+_AUTO = BigInteger().with_variant(Integer(), "sqlite")
+
+lots = Table(
+    "lots",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("user_id", String(36), nullable=False),
+    Column("account_id", String(36), nullable=False),
+    Column("venue", String(24), nullable=False),
+    Column("environment", String(8), nullable=False),
+    Column("symbol", String(40), nullable=False),
+    Column("base", String(24), nullable=False),
+    Column("quote", String(24), nullable=False),
+    Column("source_id", String(36), nullable=True),
+    Column("signal_id", String(36), nullable=True),
+    Column("entry_order_id", String(36), nullable=False, unique=True),
+    Column("opened_at", UtcTime, nullable=False),
+    Column("quantity", Exact, nullable=False),
+    Column("cost_quote", Exact, nullable=False),
+    Column("bought_quantity", Exact, nullable=False),
+    Column("bought_quote", Exact, nullable=False),
+    Column("fees_other", Text, nullable=False),
+    Column("stop", Exact, nullable=True),
+    Column("target", Exact, nullable=True),
+    Column("trailing_bps", Integer, nullable=True),
+    Column("peak", Exact, nullable=True),
+    Column("time_exit_at", UtcTime, nullable=True),
+    Column("state", String(24), nullable=False),
+    Column("state_reason", String(200), nullable=True),
+    Column("is_open", Boolean, nullable=False),
+    Column("closed_at", UtcTime, nullable=True),
+    Column("rev", Integer, nullable=False),
+    Index("ix_lots_open", "is_open", "account_id", "symbol"),
+    Index("ix_lots_user_id_opened_at", "user_id", "opened_at"),
+    Index("ix_lots_source_id_base", "source_id", "base"),
+)
+
+sales = Table(
+    "sales",
+    metadata,
+    Column("seq", _AUTO, primary_key=True, autoincrement=True),
+    Column("lot_id", String(36), nullable=False),
+    Column("user_id", String(36), nullable=False),
+    Column("account_id", String(36), nullable=False),
+    Column("order_id", String(36), nullable=False),
+    Column("fill_id", String(40), nullable=False),
+    Column("cause", String(16), nullable=False),
+    Column("quantity", Exact, nullable=False),
+    Column("price", Exact, nullable=False),
+    Column("proceeds_quote", Exact, nullable=False),
+    Column("cost_quote", Exact, nullable=False),
+    Column("quote", String(24), nullable=False),
+    Column("fees_other", Text, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    UniqueConstraint("lot_id", "order_id", "fill_id"),
+    Index("ix_sales_user_id_at", "user_id", "at"),
+)
+
+balances = Table(
+    "balances",
+    metadata,
+    Column("account_id", String(36), primary_key=True),
+    Column("asset", String(24), primary_key=True),
+    Column("user_id", String(36), nullable=False),
+    Column("free", Exact, nullable=False),
+    Column("locked", Exact, nullable=False),
+    Column("at", UtcTime, nullable=False),
+)
+
+
+def insert_holding(tx: Tx, holding: Holding) -> None:
+    """Open a lot."""
+    tx.execute(insert(lots), [{**_lot_row(holding), "id": holding.lot.id, "rev": holding.rev}])
+
+
+def update_holding(tx: Tx, holding: Holding) -> None:
+    """Write a lot after a fill; `rev` counts up."""
+    tx.execute(update(lots).where(lots.c.id == holding.lot.id).values(**_lot_row(holding), rev=lots.c.rev + 1))
+
+
+def update_state(tx: Tx, lot_id: LotId, state: str, reason: str | None) -> bool:
+    """Write how a lot is protected; False if nothing changed."""
+    result = tx.execute(
+        update(lots)
+        .where(lots.c.id == lot_id, or_(lots.c.state != state, lots.c.state_reason.is_distinct_from(reason)))
+        .values(state=state, state_reason=reason, rev=lots.c.rev + 1)
+    )
+    return result.rowcount == 1
+
+
+def set_peak(tx: Tx, lot_id: LotId, peak: Decimal, stop: Decimal) -> None:
+    """Write a trailing lot's highest price and the stop that follows it."""
+    tx.execute(update(lots).where(lots.c.id == lot_id).values(peak=peak, stop=stop, rev=lots.c.rev + 1))
+
+
+def find_by_entry(tx: Tx, entry_order_id: OrderId) -> Holding | None:
+    """Read the lot an entry opened."""
+    row = tx.execute(select(lots).where(lots.c.entry_order_id == entry_order_id)).one_or_none()
+    return None if row is None else _holding(row)
+
+
+def find_lot(tx: Tx, lot_id: str) -> Holding | None:
+    """Read one lot."""
+    row = tx.execute(select(lots).where(lots.c.id == lot_id)).one_or_none()
+    return None if row is None else _holding(row)
+
+
+def list_open(
+    tx: Tx,
+    *,
+    account_ids: Iterable[AccountId] | None = None,
+    symbol: str | None = None,
+    source_id: SourceId | None = None,
+    base: Asset | None = None,
+) -> list[Holding]:
+    """Read open lots, oldest first; for the engine, across users."""
+    query = select(lots).where(lots.c.is_open.is_(True))
+    if account_ids is not None:
+        query = query.where(lots.c.account_id.in_(list(account_ids)))
+    if symbol is not None:
+        query = query.where(lots.c.symbol == symbol)
+    if source_id is not None:
+        query = query.where(lots.c.source_id == source_id)
+    if base is not None:
+        query = query.where(lots.c.base == base)
+    return [_holding(row) for row in tx.execute(query.order_by(lots.c.opened_at, lots.c.id))]
+
+
+def list_of_user(tx: Tx, user_id: UserId, *, is_open: bool, limit: int, since: datetime | None = None) -> list[Holding]:
+    """Read a user's lots, newest first."""
+    query = select(lots).where(lots.c.user_id == user_id, lots.c.is_open.is_(is_open))
+    if since is not None:
+        query = query.where(lots.c.opened_at >= since)
+    return [_holding(row) for row in tx.execute(query.order_by(lots.c.opened_at.desc()).limit(limit))]
+
+
+def insert_sale(tx: Tx, holding: Holding, sale: Sale, *, order_id: OrderId, price: Price, cause: str) -> None:
+    """Record a sold part of a lot."""
+    tx.execute(
+        insert(sales),
+        [
+            {
+                "lot_id": sale.lot_id,
+                "user_id": holding.user_id,
+                "account_id": holding.lot.account_id,
+                "order_id": order_id,
+                "fill_id": sale.fill_id,
+                "cause": cause,
+                "quantity": sale.quantity.value,
+                "price": price.value,
+                "proceeds_quote": sale.proceeds_quote,
+                "cost_quote": sale.cost_quote,
+                "quote": sale.quote,
+                "fees_other": _fees_text(sale.fees_other),
+                "at": sale.at,
+            }
+        ],
+    )
+
+
+def sales_of_lots(tx: Tx, lot_ids: Sequence[LotId]) -> dict[LotId, list[Row[Any]]]:
+    """Read the sales of lots, oldest first."""
+    found: dict[LotId, list[Row[Any]]] = {}
+    query = select(sales).where(sales.c.lot_id.in_(list(lot_ids))).order_by(sales.c.seq)
+    for row in tx.execute(query):
+        found.setdefault(LotId(row.lot_id), []).append(row)
+    return found
+
+
+def read_sale(row: Row[Any]) -> Sale:
+    """Turn a sale's row into the core value."""
+    return Sale(
+        lot_id=LotId(row.lot_id),
+        fill_id=FillId(row.fill_id),
+        quantity=Quantity(row.quantity),
+        proceeds_quote=row.proceeds_quote,
+        cost_quote=row.cost_quote,
+        quote=Asset(row.quote),
+        fees_other=_fees(row.fees_other),
+        at=row.at,
+    )
+
+
+def put_balances(tx: Tx, user_id: UserId, held: Sequence[Held]) -> None:
+    """Write balances; an older one never overwrites a newer one."""
+    known = {
+        (row.account_id, row.asset): row.at
+        for row in tx.execute(
+            select(balances.c.account_id, balances.c.asset, balances.c.at).where(
+                balances.c.account_id.in_({each.account_id for each in held})
+            )
+        )
+    }
+    fresh = [each for each in held if known.get((each.account_id, each.asset), each.at) <= each.at]
+    for each in fresh:
+        tx.execute(delete(balances).where(balances.c.account_id == each.account_id, balances.c.asset == each.asset))
+    if fresh:
+        tx.execute(
+            insert(balances),
+            [
+                {
+                    "account_id": each.account_id,
+                    "asset": each.asset,
+                    "user_id": user_id,
+                    "free": each.free,
+                    "locked": each.locked,
+                    "at": each.at,
+                }
+                for each in fresh
+            ],
+        )
+
+
+def list_balances(tx: Tx, account_ids: Iterable[AccountId], asset: Asset | None = None) -> list[Held]:
+    """Read balances of accounts; for the engine, across users."""
+    query = select(balances).where(balances.c.account_id.in_(list(account_ids)))
+    if asset is not None:
+        query = query.where(balances.c.asset == asset)
+    return [_held(row) for row in tx.execute(query.order_by(balances.c.account_id, balances.c.asset))]
+
+
+def list_user_balances(tx: Tx, user_id: UserId, asset: Asset | None) -> list[Held]:
+    """Read a user's balances."""
+    query = select(balances).where(balances.c.user_id == user_id)
+    if asset is not None:
+        query = query.where(balances.c.asset == asset)
+    return [_held(row) for row in tx.execute(query.order_by(balances.c.account_id, balances.c.asset))]
+
+
+def _held(row: Row[Any]) -> Held:
+    return Held(AccountId(row.account_id), Asset(row.asset), row.free, row.locked, row.at)
+
+
+def _lot_row(holding: Holding) -> Mapping[str, Any]:
+    lot = holding.lot
+    return {
+        "user_id": holding.user_id,
+        "account_id": lot.account_id,
+        "venue": holding.venue,
+        "environment": holding.environment.value,
+        "symbol": lot.symbol,
+        "base": lot.base,
+        "quote": lot.quote,
+        "source_id": lot.source_id,
+        "signal_id": lot.signal_id,
+        "entry_order_id": lot.entry_order_id,
+        "opened_at": lot.opened_at,
+        "quantity": lot.quantity.value,
+        "cost_quote": lot.cost_quote,
+        "bought_quantity": lot.bought_quantity.value,
+        "bought_quote": lot.bought_quote,
+        "fees_other": _fees_text(lot.fees_other),
+        "stop": None if lot.stop is None else lot.stop.value,
+        "target": None if lot.target is None else lot.target.value,
+        "trailing_bps": lot.trailing_bps,
+        "peak": None if lot.peak is None else lot.peak.value,
+        "time_exit_at": lot.time_exit_at,
+        "state": holding.state,
+        "state_reason": holding.state_reason,
+        "is_open": lot.is_open,
+        "closed_at": holding.closed_at,
+    }
+
+
+def _holding(row: Row[Any]) -> Holding:
+    lot = Lot(
+        id=LotId(row.id),
+        account_id=AccountId(row.account_id),
+        symbol=row.symbol,
+        base=Asset(row.base),
+        quote=Asset(row.quote),
+        entry_order_id=OrderId(row.entry_order_id),
+        opened_at=row.opened_at,
+        source_id=None if row.source_id is None else SourceId(row.source_id),
+        signal_id=None if row.signal_id is None else SignalId(row.signal_id),
+        quantity=Quantity(row.quantity),
+        cost_quote=row.cost_quote,
+        bought_quantity=Quantity(row.bought_quantity),
+        bought_quote=row.bought_quote,
+        fees_other=_fees(row.fees_other),
+        stop=None if row.stop is None else Price(row.stop),
+        target=None if row.target is None else Price(row.target),
+        trailing_bps=row.trailing_bps,
+        peak=None if row.peak is None else Price(row.peak),
+        time_exit_at=row.time_exit_at,
+    )
+    return Holding(
+        lot=lot,
+        user_id=UserId(row.user_id),
+        venue=VenueName(row.venue),
+        environment=Environment(row.environment),
+        state=row.state,
+        state_reason=row.state_reason,
+        closed_at=row.closed_at,
+        rev=row.rev,
+    )
+
+
+def _fees_text(fees: Sequence[Money]) -> str:
+    return msgspec.json.encode([[str(fee.amount), fee.asset] for fee in fees]).decode("utf-8")
+
+
+def _fees(text: str) -> tuple[Money, ...]:
+    return tuple(Money(Decimal(amount), Asset(asset)) for amount, asset in msgspec.json.decode(text))

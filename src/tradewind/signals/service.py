@@ -1,0 +1,368 @@
+"""The verbs of the inbox: accept once, hand out in order, record the end.
+
+Everything here runs inside a transaction of the caller. The answer to a sender follows the commit
+(order-protocol.md section 8); a repeat is found in the inserting transaction, never by a time bucket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from tradewind.core.errors import Conflict, Forbidden, InvalidInput, NotFound
+from tradewind.core.ids import SignalId, SourceId
+from tradewind.core.money import Asset
+from tradewind.core.signal import Action, DraftSignal, Signal, is_stale
+from tradewind.infra import outbox
+from tradewind.infra.db import Tx
+from tradewind.infra.ids import Ids
+from tradewind.infra.outbox import Note
+from tradewind.signals import store
+from tradewind.signals.tables import Entry, NewEntry, Origin, SignalState, Source
+
+# A body without an id of its own is a repeat for this long (order-protocol.md section 8).
+REPEAT_WINDOW = timedelta(seconds=60)
+# Entries older than this by their own time are refused (order-protocol.md section 10).
+ENTRY_AGE_MAX_S = 60
+# A sender's clock may run ahead by this much; a later time is a mistake in the template or the clock.
+AHEAD_MAX = timedelta(seconds=60)
+# "inbox retry 5 attempts with back-off, then dead letter" (order-protocol.md section 10).
+ATTEMPTS_MAX = 5
+# 1, 2, 4, 8 s: all five attempts fit into the time in which an entry is still fresh.
+_BACKOFF_FIRST_S = 1
+_ERROR_CHARS_MAX = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One parsed message: the draft, the sender's own id if it carried one, and what is kept of its body.
+
+    `body_hash` is taken from the redacted canonical body, so neither key order nor spaces make a new alert.
+    """
+
+    draft: DraftSignal
+    sender_id: str | None
+    body_hash: str
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A signal that is in the inbox, and whether it already was."""
+
+    id: SignalId
+    state: SignalState
+    is_repeat: bool
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of one request: its signals in the order of the body."""
+
+    signals: tuple[Stored, ...]
+
+    @property
+    def ids(self) -> tuple[SignalId, ...]:
+        return tuple(stored.id for stored in self.signals)
+
+    @property
+    def is_repeat(self) -> bool:
+        return all(stored.is_repeat for stored in self.signals)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A signal handed out under a lease, with the source that sent it."""
+
+    signal: Signal
+    source: Source
+    lease_token: str
+    lease_until: datetime
+    attempts: int
+    is_superseded: bool
+
+
+class LeaseLost(Conflict):
+    """Another worker has taken the signal over; nothing may be recorded for it."""
+
+
+def accept(
+    tx: Tx,
+    ids: Ids,
+    source_id: SourceId,
+    alerts: Sequence[Alert],
+    now: datetime,
+    *,
+    origin: Origin = Origin.WEBHOOK,
+    author_id: str | None = None,
+) -> Accepted:
+    """Store every alert once; all of them or none.
+
+    Raises Forbidden for a disabled source, Conflict for a known id with other content, InvalidInput for an
+    entry that is too old or dated in the future. Repeats are recognised before age is looked at.
+    """
+    # Locked, so that two copies of one body cannot both find nothing (PostgreSQL; SQLite has one writer).
+    source = store.find_source(tx, source_id, locked=True)
+    if source is None:
+        raise NotFound("source_not_found", "This source does not exist or is not yours.")
+    demand_enabled(source)
+    stored: list[Stored] = []
+    for alert in alerts:
+        known = _find_repeat(tx, source, _dedupe_key(origin, alert), alert, now)
+        if known is not None:
+            stored.append(Stored(known.signal.id, known.state, True, known.signal.received_at))
+            continue
+        signal = alert.draft.received(SignalId(ids.new()), source.id, now)
+        _demand_timely(signal, now)
+        key = _dedupe_key(origin, alert)
+        store.insert_entry(tx, NewEntry(signal, origin, author_id, key, alert.body_hash, alert.raw))
+        _tell(tx, source, _payload(signal, source, SignalState.NEW, 1, now), now)
+        stored.append(Stored(signal.id, SignalState.NEW, False, now))
+    return Accepted(tuple(stored))
+
+
+def demand_enabled(source: Source) -> None:
+    """Raise Forbidden for a source that was switched off."""
+    if not source.is_enabled:
+        raise Forbidden(
+            "source_disabled",
+            f"The source {source.name!r} is switched off; the signal was not stored. Switch the source on to use it.",
+        )
+
+
+def claim_next(tx: Tx, lease_token: str, now: datetime, lease_s: int) -> Claimed | None:
+    """Hand out the oldest undone signal whose base asset has no earlier undone one; None if there is none.
+
+    The lease ends at `now` + `lease_s`; afterwards anybody may claim it. A signal whose fifth attempt ran
+    out of its lease is dead-lettered here.
+    """
+    for worn_out in store.list_worn_out(tx, now, ATTEMPTS_MAX):
+        _bury(tx, worn_out, "the worker that held it stopped without a word, five times", now)
+    entry = store.find_claimable(tx, now)
+    if entry is None:
+        return None
+    lease_until = now + timedelta(seconds=lease_s)
+    is_ours = store.move_entry(
+        tx,
+        entry,
+        state=SignalState.CLAIMED,
+        lease_token=lease_token,
+        lease_until=lease_until,
+        attempts=entry.attempts + 1,
+    )
+    if not is_ours:
+        return None
+    return Claimed(
+        signal=entry.signal,
+        source=load_source(tx, entry.signal.source_id),
+        lease_token=lease_token,
+        lease_until=lease_until,
+        attempts=entry.attempts + 1,
+        is_superseded=_is_superseded(tx, entry),
+    )
+
+
+def renew(tx: Tx, signal_id: SignalId, lease_token: str, now: datetime, lease_s: int) -> datetime:
+    """Hold a claimed signal longer; return the new end. Raises LeaseLost."""
+    entry = _load_leased(tx, signal_id, lease_token, now)
+    lease_until = now + timedelta(seconds=lease_s)
+    _move(tx, entry, lease_until=lease_until)
+    return lease_until
+
+
+def mark_decided(tx: Tx, signal_id: SignalId, lease_token: str, now: datetime) -> None:
+    """Record that every account has its Decision, in the transaction that records them. Raises LeaseLost."""
+    entry = _load_leased(tx, signal_id, lease_token, now)
+    _move(tx, entry, state=SignalState.DECIDED, decided_at=now, lease_token=None, lease_until=None, last_error=None)
+    _tell_state(tx, entry, SignalState.DECIDED, now)
+
+
+def mark_done(tx: Tx, signal_id: SignalId, now: datetime) -> None:
+    """Record that all orders of a decided signal have ended; harmless when it is done already."""
+    entry = load_entry(tx, signal_id)
+    if entry.state is SignalState.DECIDED:
+        _move(tx, entry, state=SignalState.DONE)
+        _tell_state(tx, entry, SignalState.DONE, now)
+
+
+def fail(tx: Tx, signal_id: SignalId, lease_token: str, reason: str, now: datetime) -> SignalState:
+    """Give a claimed signal back after an attempt that failed; the fifth time it is dead-lettered.
+
+    Returns NEW (tried again after 1, 2, 4, 8 s) or DEAD. Raises LeaseLost.
+    """
+    entry = _load_leased(tx, signal_id, lease_token, now)
+    if entry.attempts >= ATTEMPTS_MAX:
+        _bury(tx, entry, reason, now)
+        return SignalState.DEAD
+    pause = timedelta(seconds=_BACKOFF_FIRST_S * 2 ** (entry.attempts - 1))
+    _move(
+        tx,
+        entry,
+        state=SignalState.NEW,
+        lease_token=None,
+        lease_until=None,
+        not_before=now + pause,
+        last_error=reason[:_ERROR_CHARS_MAX],
+    )
+    return SignalState.NEW
+
+
+def release(tx: Tx, signal_id: SignalId, lease_token: str, now: datetime) -> None:
+    """Give a claimed signal back untried, as a stopping worker does; the attempt does not count. Raises LeaseLost."""
+    entry = _load_leased(tx, signal_id, lease_token, now)
+    _move(
+        tx,
+        entry,
+        state=SignalState.NEW,
+        lease_token=None,
+        lease_until=None,
+        not_before=now,
+        attempts=max(0, entry.attempts - 1),
+    )
+
+
+def last_close_at(tx: Tx, source_id: SourceId, base: Asset) -> datetime | None:
+    """When the source last sent a close for the asset, by the alert's own time, never later than its arrival.
+
+    Rounded down to the second, because {{timenow}} is: an open of the same second is not older. Where the order
+    within a second matters, ask `is_superseded`.
+    """
+    moment = store.last_close_at(tx, source_id, base)
+    return None if moment is None else moment.replace(microsecond=0)
+
+
+def is_superseded(tx: Tx, signal_id: SignalId) -> bool:
+    """Say whether the same source closed the same asset after this open; never true of a close."""
+    return _is_superseded(tx, load_entry(tx, signal_id))
+
+
+def load_entry(tx: Tx, signal_id: SignalId, *, visible: Collection[SourceId] | None = None) -> Entry:
+    """Read a signal of one of the `visible` sources (None: of any). Raises NotFound."""
+    entry = store.find_entry(tx, signal_id)
+    if entry is None or (visible is not None and entry.signal.source_id not in visible):
+        raise NotFound("signal_not_found", "This signal does not exist or is not yours.")
+    return entry
+
+
+def list_entries(
+    tx: Tx,
+    *,
+    visible: Collection[SourceId] | None,
+    before_seq: int | None = None,
+    limit: int = 50,
+    state: SignalState | None = None,
+) -> list[Entry]:
+    """Signals newest first, of the `visible` sources (None: of all)."""
+    return store.list_entries(tx, visible=visible, before_seq=before_seq, limit=limit, state=state)
+
+
+def load_source(tx: Tx, source_id: SourceId) -> Source:
+    """Read a source. Raises NotFound."""
+    source = store.find_source(tx, source_id)
+    if source is None:
+        raise NotFound("source_not_found", "This source does not exist or is not yours.")
+    return source
+
+
+# --- inside ----------------------------------------------------------------------------------------
+
+
+def _dedupe_key(origin: Origin, alert: Alert) -> str | None:
+    """An id counts within the door it came through: an alert cannot take a program's key."""
+    return None if alert.sender_id is None else f"{origin}:{alert.sender_id}"
+
+
+def _find_repeat(tx: Tx, source: Source, key: str | None, alert: Alert, now: datetime) -> Entry | None:
+    if key is None:
+        return store.find_same_body(tx, source.id, alert.body_hash, now - REPEAT_WINDOW)
+    known = store.find_by_dedupe_key(tx, source.id, key)
+    if known is not None and known.body_hash != alert.body_hash:
+        raise Conflict(
+            "id_with_other_content",
+            f"The id {alert.sender_id!r} was used before by this source for another alert (signal {known.signal.id}, "
+            f"received {known.signal.received_at:%Y-%m-%dT%H:%M:%SZ}). Nothing was stored. "
+            "Give every alert its own id, for example {{ticker}}-{{interval}}-{{timenow}}.",
+        )
+    return known
+
+
+def _demand_timely(signal: Signal, now: datetime) -> None:
+    """Refuse entries that are too old or dated ahead; exits never age."""
+    if signal.action is Action.CLOSE or signal.alert_at is None:
+        return
+    if signal.alert_at - now > AHEAD_MAX:
+        raise InvalidInput(
+            "alert_from_the_future",
+            f"The alert says it was sent at {signal.alert_at:%Y-%m-%dT%H:%M:%SZ}, but it is {now:%Y-%m-%dT%H:%M:%SZ}. "
+            "Nothing was stored. Send the time in UTC with a final Z, as {{timenow}} does.",
+        )
+    if is_stale(signal, now, ENTRY_AGE_MAX_S):
+        age_s = int((now - signal.alert_at).total_seconds())
+        raise InvalidInput(
+            "stale_alert",
+            f"The alert was sent {age_s} s ago ({signal.alert_at:%Y-%m-%dT%H:%M:%SZ}); entries older than "
+            f"{ENTRY_AGE_MAX_S} s are not traded, because the price has moved on. Nothing was stored. "
+            "If the alert is new, send its time as {{timenow}}, not the bar's time.",
+        )
+
+
+def _is_superseded(tx: Tx, entry: Entry) -> bool:
+    return entry.signal.action is Action.OPEN and store.has_newer_close(tx, entry)
+
+
+def _load_leased(tx: Tx, signal_id: SignalId, lease_token: str, now: datetime) -> Entry:
+    entry = store.find_entry(tx, signal_id)
+    is_held = (
+        entry is not None
+        and entry.state is SignalState.CLAIMED
+        and entry.lease_token == lease_token
+        and entry.lease_until is not None
+        and entry.lease_until > now
+    )
+    if entry is None or not is_held:
+        raise LeaseLost("lease_lost", f"The lease on signal {signal_id} has ended; nothing was recorded.")
+    return entry
+
+
+def _move(tx: Tx, entry: Entry, **values: Any) -> None:
+    if not store.move_entry(tx, entry, **values):
+        raise LeaseLost("lease_lost", f"Signal {entry.signal.id} was changed by another worker; nothing was recorded.")
+
+
+def _bury(tx: Tx, entry: Entry, reason: str, now: datetime) -> None:
+    """Dead-letter a signal and say so; a close that could not be carried out is an alarm."""
+    reason = reason[:_ERROR_CHARS_MAX]
+    _move(tx, entry, state=SignalState.DEAD, lease_token=None, lease_until=None, last_error=reason)
+    source = load_source(tx, entry.signal.source_id)
+    payload = _payload(entry.signal, source, SignalState.DEAD, entry.rev + 1, now)
+    payload["reason"] = reason
+    payload["is_alarm"] = entry.signal.action is Action.CLOSE
+    _tell(tx, source, payload, now)
+    outbox.append(tx, [Note("signal.dead", source.owner_id, payload)], now)
+
+
+def _tell_state(tx: Tx, entry: Entry, state: SignalState, now: datetime) -> None:
+    source = load_source(tx, entry.signal.source_id)
+    _tell(tx, source, _payload(entry.signal, source, state, entry.rev + 1, now), now)
+
+
+def _tell(tx: Tx, source: Source, payload: dict[str, Any], now: datetime) -> None:
+    outbox.append(tx, [Note("signal", source.owner_id, payload)], now)
+
+
+def _payload(signal: Signal, source: Source, state: SignalState, rev: int, now: datetime) -> dict[str, Any]:
+    return {
+        "id": signal.id,
+        "rev": rev,
+        "at": now.isoformat(),
+        "state": state.value,
+        "action": signal.action.value,
+        "base": signal.base,
+        "symbol": signal.symbol_text,
+        "source_id": source.id,
+        "source": source.name,
+        "received_at": signal.received_at.isoformat(),
+    }

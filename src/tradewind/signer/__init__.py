@@ -1,0 +1,1 @@
+"""The only room that opens exchange keys: it seals them and signs with them."""

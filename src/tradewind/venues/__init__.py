@@ -1,0 +1,1 @@
+"""Talking to exchanges: a port, what every venue shares, and one folder a venue."""

@@ -1,0 +1,1 @@
+"""Binance spot: a pure codec, pure signing, and a thin client around them."""

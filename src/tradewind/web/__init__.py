@@ -1,0 +1,1 @@
+"""What every HTTP door shares: who calls, how errors look, limits, pages, repeated requests."""

@@ -1,0 +1,153 @@
+"""Migrations: they give exactly the tables of the code, all or nothing, and never touch what is not ours."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from scripts.new_migration import all_tables, write_migration
+from sqlalchemy import inspect, text
+
+from tradewind.core.errors import Conflict
+from tradewind.infra.db import Db, Tx
+from tradewind.infra.migrate import (
+    SCRIPTS,
+    SchemaState,
+    head_revision,
+    require_current_schema,
+    schema_status,
+    upgrade_schema,
+)
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[Db]:
+    opened = Db.open(f"sqlite:///{tmp_path}/tradewind.db")
+    yield opened
+    opened.close()
+
+
+def shape(db: Db) -> dict[str, object]:
+    """Everything the database itself says about its tables, except Alembic's own."""
+
+    def read(tx: Tx) -> dict[str, object]:
+        inspector = inspect(tx)
+        indexes: dict[str, list[str]] = {}
+        for table, sql in tx.execute(text("SELECT tbl_name, sql FROM sqlite_master WHERE type = 'index'")):
+            indexes.setdefault(table, []).append(" ".join(str(sql).split()))
+        return {
+            name: (
+                [(column["name"], str(column["type"]), column["nullable"]) for column in inspector.get_columns(name)],
+                inspector.get_pk_constraint(name),
+                sorted(map(str, inspector.get_foreign_keys(name))),
+                sorted(map(str, inspector.get_unique_constraints(name))),
+                sorted(indexes.get(name, [])),
+                sorted(map(str, inspector.get_check_constraints(name))),
+            )
+            for name in inspector.get_table_names()
+            if name != "alembic_version"
+        }
+
+    return db.read_now(read)
+
+
+def test_upgrade_when_database_is_empty_gives_the_tables_of_the_code(db: Db, tmp_path: Path) -> None:
+    upgrade_schema(db)
+    direct = Db.open(f"sqlite:///{tmp_path}/direct.db")
+    direct.write_now(lambda tx: all_tables().create_all(tx))
+    expected = shape(direct)
+    direct.close()
+    assert len(expected) > 10
+    assert shape(db) == expected, "run: python scripts/new_migration.py"
+
+
+def test_upgrade_when_done_leaves_nothing_to_autogenerate(db: Db) -> None:
+    upgrade_schema(db)
+    assert db.read_now(lambda tx: compare_metadata(MigrationContext.configure(tx), all_tables())) == []
+
+
+def test_schema_status_when_empty_then_upgraded_is_empty_then_current(db: Db) -> None:
+    assert schema_status(db).state is SchemaState.EMPTY
+    status = upgrade_schema(db)
+    assert (status.state, status.revision) == (SchemaState.CURRENT, head_revision())
+    assert upgrade_schema(db) == status
+    require_current_schema(db)
+
+
+def test_require_current_schema_when_newer_refuses_to_go_back(db: Db, tmp_path: Path) -> None:
+    upgrade_schema(db)
+    later = scripts_with_one_more(tmp_path, "op.create_table('later', sa.Column('id', sa.Integer()))")
+    status = schema_status(db, later)
+    assert (status.state, status.revision) == (SchemaState.OLDER, head_revision())
+    assert upgrade_schema(db, later).state is SchemaState.CURRENT
+    # Now the database is newer than the release in the code.
+    assert schema_status(db).state is SchemaState.NEWER
+    with pytest.raises(Conflict, match="written by a newer Tradewind"):
+        require_current_schema(db)
+    with pytest.raises(Conflict, match="written by a newer Tradewind"):
+        upgrade_schema(db)
+
+
+def test_require_current_schema_when_older_names_the_command(db: Db, tmp_path: Path) -> None:
+    upgrade_schema(db)
+    later = scripts_with_one_more(tmp_path, "pass")
+    with pytest.raises(Conflict, match="tradewind db upgrade"):
+        require_current_schema(db, later)
+
+
+def test_require_current_schema_when_database_is_empty_names_the_command(db: Db) -> None:
+    with pytest.raises(Conflict, match="tradewind db upgrade"):
+        require_current_schema(db)
+
+
+def test_upgrade_when_it_fails_half_way_leaves_the_old_schema(db: Db, tmp_path: Path) -> None:
+    upgrade_schema(db)
+    before = shape(db)
+    broken = scripts_with_one_more(
+        tmp_path,
+        "op.create_table('later', sa.Column('id', sa.Integer()))",
+        "op.drop_table('outbox')",
+        "raise RuntimeError('power cut')",
+    )
+    with pytest.raises(RuntimeError, match="power cut"):
+        upgrade_schema(db, broken)
+    assert shape(db) == before
+    assert schema_status(db, broken).state is SchemaState.OLDER
+
+
+def test_upgrade_when_tables_are_not_ours_refuses_and_changes_nothing(db: Db) -> None:
+    db.write_now(lambda tx: tx.execute(text("CREATE TABLE recipes (id INTEGER PRIMARY KEY)")))
+    assert schema_status(db).state is SchemaState.FOREIGN
+    with pytest.raises(Conflict, match="not Tradewind's"):
+        upgrade_schema(db)
+    assert list(shape(db)) == ["recipes"]
+
+
+def test_write_migration_when_nothing_is_missing_writes_an_empty_one(tmp_path: Path) -> None:
+    scripts = copied_scripts(tmp_path)
+    count = len(list((scripts / "versions").glob("[0-9]*.py")))
+    (written,) = write_migration("nothing new", scripts)
+    assert written.name == f"{count + 1:04d}_nothing_new.py"
+    assert "op." not in written.read_text("utf-8").split("def upgrade")[1]
+
+
+def copied_scripts(tmp_path: Path) -> Path:
+    scripts = tmp_path / "migrations"
+    shutil.copytree(SCRIPTS, scripts, ignore=shutil.ignore_patterns("__pycache__"))
+    return scripts
+
+
+def scripts_with_one_more(tmp_path: Path, *lines: str) -> Path:
+    """Copy the migrations and add one whose body is these lines."""
+    scripts = copied_scripts(tmp_path)
+    body = "\n".join(f"    {line}" for line in lines)
+    (scripts / "versions" / "9999_later.py").write_text(
+        "import sqlalchemy as sa\nfrom alembic import op\nrevision = '9999'\n"
+        f"down_revision = '{head_revision()}'\ndef upgrade() -> None:\n{body}\n",
+        "utf-8",
+    )
+    return scripts

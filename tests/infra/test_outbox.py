@@ -1,0 +1,130 @@
+"""What was written in a transaction gets published, in order, at least once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from tests.support.clock import ManualClock
+from tests.support.db import fresh_db
+
+from tradewind.infra import outbox
+from tradewind.infra.bus import InProcessBus, Message
+from tradewind.infra.db import Db, Tx
+from tradewind.infra.outbox import Note, Outbox
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[Db]:
+    with fresh_db(tmp_path, rooms=()) as db:
+        yield db
+
+
+async def _say(db: Db, clock: ManualClock, *topics: str) -> None:
+    notes = [Note(topic, "u1", {"id": topic}) for topic in topics]
+    await db.write(lambda tx: outbox.append(tx, notes, clock.now()))
+
+
+async def _take(bus_messages: asyncio.Queue[Message], count: int) -> list[str]:
+    return [(await asyncio.wait_for(bus_messages.get(), 5)).topic for _ in range(count)]
+
+
+class _Heard:
+    """A bus that keeps what it was told; told to fail, it does so once."""
+
+    def __init__(self) -> None:
+        self.messages: asyncio.Queue[Message] = asyncio.Queue()
+        self.fails_next = False
+
+    async def publish(self, message: Message) -> None:
+        if self.fails_next:
+            self.fails_next = False
+            raise ConnectionError("bus away")
+        self.messages.put_nowait(message)
+
+    subscribe = InProcessBus.subscribe
+    unsubscribe = InProcessBus.unsubscribe
+
+
+async def test_drain_once_when_notes_were_committed_then_publishes_them_in_order_once(db: Db) -> None:
+    clock, bus = ManualClock(), _Heard()
+    box = Outbox(db, bus, clock)  # type: ignore[arg-type] - only publish is called
+    await _say(db, clock, "a", "b")
+    await _say(db, clock, "c")
+    assert await box.drain_once() == 3
+    assert await _take(bus.messages, 3) == ["a", "b", "c"]
+    assert await box.drain_once() == 0
+
+
+async def test_append_when_the_transaction_fails_then_nothing_is_published(db: Db) -> None:
+    clock, bus = ManualClock(), _Heard()
+    box = Outbox(db, bus, clock)  # type: ignore[arg-type] - only publish is called
+
+    def work(tx: Tx) -> None:
+        outbox.append(tx, [Note("a", None, {})], clock.now())
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        await db.write(work)
+    assert await box.drain_once() == 0
+
+
+async def test_drain_once_when_the_bus_fails_then_publishes_again(db: Db) -> None:
+    clock, bus = ManualClock(), _Heard()
+    box = Outbox(db, bus, clock)  # type: ignore[arg-type] - only publish is called
+    await _say(db, clock, "a")
+    bus.fails_next = True
+    with pytest.raises(ConnectionError):
+        await box.drain_once()
+    assert await box.drain_once() == 1
+    assert await _take(bus.messages, 1) == ["a"]
+
+
+async def test_drain_when_a_commit_falls_into_a_round_then_it_is_published_without_waiting_for_the_tick(
+    db: Db, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A tick so long that only a wake-up can bring the second note within the test's patience.
+    monkeypatch.setattr(outbox, "_TICK_S", 3_600.0)
+    clock, bus = ManualClock(), _Heard()
+    box = Outbox(db, bus, clock)  # type: ignore[arg-type] - only publish is called
+    published = bus.publish
+
+    async def publish(message: Message) -> None:
+        await published(message)
+        if message.topic == "first":
+            await _say(db, clock, "second")
+
+    bus.publish = publish  # type: ignore[method-assign] - a commit in the middle of a round
+    draining = asyncio.create_task(box.drain())
+    await _say(db, clock, "first")
+    assert await _take(bus.messages, 2) == ["first", "second"]
+    draining.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await draining
+
+
+async def test_numbers_when_all_old_rows_are_forgotten_then_go_on_rising(db: Db) -> None:
+    clock, bus = ManualClock(), _Heard()
+    box = Outbox(db, bus, clock)  # type: ignore[arg-type] - only publish is called
+    await _say(db, clock, "a", "b")
+    await box.drain_once()
+    clock.step_wall(timedelta(hours=25).total_seconds())
+    await db.write(box._forget_old)
+    assert await db.read(lambda tx: list(tx.execute(select(outbox.outbox.c.seq)))) == []
+    await _say(db, clock, "c")
+    await box.drain_once()
+    heard = [bus.messages.get_nowait() for _ in range(3)]
+    assert [message.seq for message in heard] == [1, 2, 3]
+
+
+async def test_forget_old_when_not_yet_published_then_keeps_it(db: Db) -> None:
+    clock, bus = ManualClock(), _Heard()
+    box = Outbox(db, bus, clock)  # type: ignore[arg-type] - only publish is called
+    await _say(db, clock, "a")
+    clock.step_wall(timedelta(hours=48).total_seconds())
+    await db.write(box._forget_old)
+    assert await box.drain_once() == 1

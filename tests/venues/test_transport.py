@@ -1,0 +1,634 @@
+"""The boundary between "never left" and "may have been executed", byte by byte, on both event loops."""
+
+import asyncio
+import gc
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import pytest
+import uvloop
+
+from tests.support.raw_server import Conversation, RawServer, raw_server, reply
+from tradewind.venues.errors import NotSent
+from tradewind.venues.transport import AnswerLost, HttpRequest, Timeouts, Transport
+
+GET = HttpRequest("GET", "/x")
+POST = HttpRequest("POST", "/order", (("X-Key", "k"),), b"a=1")
+QUICK = Timeouts(wait_s=1.0, connect_s=1.0, first_byte_s=0.3, whole_s=0.6)
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+Handler = Callable[[Conversation], Awaitable[None]]
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Run a scenario on one kind of loop; a task or transport left over shows as a warning, hence an error."""
+
+    def runner(scenario: Coroutine[Any, Any, None]) -> None:
+        with asyncio.Runner(loop_factory=request.param) as loop:
+            loop.run(asyncio.wait_for(scenario, 20))
+        gc.collect()
+
+    return runner
+
+
+async def with_server(
+    handler: Handler, scenario: Callable[[RawServer, Transport], Awaitable[None]], **options: Any
+) -> None:
+    async with raw_server(handler) as server:
+        transport = Transport(server.url, timeouts=QUICK, **options)
+        try:
+            await scenario(server, transport)
+        finally:
+            await transport.close()
+
+
+def answering(data: bytes, *, pieces: int = 1, hang_up: bool = False) -> Handler:
+    """Answer every request with these bytes, in so many pieces."""
+
+    async def handler(conversation: Conversation) -> None:
+        while True:
+            await conversation.request()
+            size = -(-len(data) // pieces)
+            for start in range(0, len(data), size):
+                await conversation.say(data[start : start + size])
+                if pieces > 1:
+                    await asyncio.sleep(0.002)
+            if hang_up:
+                conversation.hang_up()
+                return
+
+    return handler
+
+
+# --- answers that are whole --------------------------------------------------------------------------
+
+
+CHUNKED = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{"a\r\n4;x=y\r\n":1}\r\n0\r\nTrailer: t\r\n\r\n'
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 7, 40])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reply(b'{"a":1}', headers=("X-MBX-USED-WEIGHT-1M: 17",)),
+        CHUNKED.replace(b"chunked\r\n", b"chunked\r\nx-mbx-used-weight-1m: 17\r\n", 1),
+        b"HTTP/1.1 100 Continue\r\n\r\n" + reply(b'{"a":1}', headers=("x-Mbx-Used-Weight-1m:17",)),
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + reply(b'{"a":1}', headers=("X-MBX-USED-WEIGHT-1M:  17  ",)),
+    ],
+    ids=["length", "chunked", "continue", "hints"],
+)
+def test_request_when_answer_is_whole_then_returns_it(run: Run, answer: bytes, pieces: int) -> None:
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        for _ in range(2):
+            got = await transport.request(POST)
+            assert (got.status, got.body) == (200, b'{"a":1}')
+            assert got.headers["x-mbx-used-weight-1m"] == "17"
+        assert server.connections == 1
+
+    run(with_server(answering(answer, pieces=pieces), scenario))
+
+
+def test_request_when_sent_then_bytes_are_exactly_one_http_request(run: Run) -> None:
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        await transport.request(POST)
+        head, _, body = server.requests[0].partition(b"\r\n\r\n")
+        lines = head.split(b"\r\n")
+        assert lines[0] == b"POST /order HTTP/1.1"
+        assert f"Host: 127.0.0.1:{server.port}".encode() in lines
+        assert b"X-Key: k" in lines
+        assert b"Content-Length: 3" in lines
+        assert body == b"a=1"
+
+    run(with_server(answering(reply(b"{}")), scenario))
+
+
+@pytest.mark.parametrize("status", [204, 400, 429, 500, 503])
+def test_request_when_status_is_not_200_then_answer_is_returned_all_the_same(run: Run, status: int) -> None:
+    body = b"" if status == 204 else b"<html>"
+    answer = b"HTTP/1.1 204 No Content\r\n\r\n" if status == 204 else reply(body, status=status)
+
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        got = await transport.request(GET)
+        assert (got.status, got.body) == (status, body)
+
+    run(with_server(answering(answer), scenario))
+
+
+def test_request_when_venue_says_connection_close_then_next_one_dials_anew(run: Run) -> None:
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        for _ in range(3):
+            assert (await transport.request(GET)).body == b"{}"
+        assert server.connections == 3
+
+    run(with_server(answering(reply(b"{}", headers=("Connection: close",)), hang_up=True), scenario))
+
+
+def test_request_when_http_1_0_without_keep_alive_then_next_one_dials_anew(run: Run) -> None:
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        await transport.request(GET)
+        await transport.request(GET)
+        assert server.connections == 2
+
+    run(with_server(answering(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}"), scenario))
+
+
+# --- answers that are lost ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Le",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n{}",
+        b"HTTP/1.0 200 OK\r\n\r\n{}",
+    ],
+    ids=[
+        "nothing",
+        "half head",
+        "half body",
+        "no last chunk",
+        "continue only",
+        "body to the end",
+        "old body to the end",
+    ],
+)
+def test_request_when_venue_hangs_up_in_the_answer_then_answer_is_lost(run: Run, answer: bytes) -> None:
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        with pytest.raises(AnswerLost):
+            await transport.request(POST)
+        assert len(server.requests) == 1  # and it was not sent again
+
+    run(with_server(answering(answer, hang_up=True), scenario))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"garbage\r\n\r\n",
+        b"\x00\xff\x16\x03\x01",
+        b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 5\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\nContent-Length: 2\n\n{}",
+        reply(b"\x1f\x8b\x08", headers=("Content-Encoding: gzip",)),
+    ],
+    ids=["text", "bytes", "upgrade", "negative", "two lengths", "length and chunks", "bare newlines", "gzip"],
+)
+def test_request_when_answer_is_not_plain_http_then_answer_is_lost(run: Run, answer: bytes) -> None:
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        with pytest.raises(AnswerLost):
+            await transport.request(POST)
+        assert len(server.requests) == 1
+        assert transport.open_count == 0
+
+    run(with_server(answering(answer), scenario))
+
+
+def test_request_when_headers_never_end_then_answer_is_lost_at_the_limit(run: Run) -> None:
+    async def handler(conversation: Conversation) -> None:
+        await conversation.request()
+        await conversation.say(b"HTTP/1.1 200 OK\r\n")
+        for number in range(4_000):
+            await conversation.say(f"X-{number}: {'y' * 100}\r\n".encode())
+
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        with pytest.raises(AnswerLost, match="headers too long"):
+            await transport.request(GET, timeouts=Timeouts(first_byte_s=5, whole_s=5))
+
+    run(with_server(handler, scenario))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [reply(b"x" * 5_000), b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"400\r\n" + b"x" * 1024 + b"\r\n" + b"400\r\n" + b"x" * 1024 + b"\r\n"],
+    ids=["length", "chunked"],
+)  # fmt: skip
+def test_request_when_body_is_over_the_limit_then_answer_is_lost(run: Run, answer: bytes) -> None:
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        with pytest.raises(AnswerLost, match="body too long"):
+            await transport.request(GET, body_bytes_max=1_500)
+
+    run(with_server(answering(answer), scenario))
+
+
+def test_request_when_body_is_at_the_limit_then_returns_it(run: Run) -> None:
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        assert len((await transport.request(GET, body_bytes_max=5_000)).body) == 5_000
+
+    run(with_server(answering(reply(b"x" * 5_000)), scenario))
+
+
+def test_request_when_no_first_byte_comes_then_answer_is_lost_in_that_time(run: Run) -> None:
+    async def handler(conversation: Conversation) -> None:
+        await conversation.request()
+        await asyncio.sleep(5)
+
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        with pytest.raises(AnswerLost, match="no first byte"):
+            await transport.request(POST)
+        assert 0.25 < loop.time() - started < 2.0
+        assert transport.open_count == 0
+
+    run(with_server(handler, scenario))
+
+
+def test_request_when_answer_drips_then_answer_is_lost_at_the_whole_limit(run: Run) -> None:
+    async def handler(conversation: Conversation) -> None:
+        await conversation.request()
+        for byte in reply(b"x" * 500):
+            await conversation.say(bytes([byte]))
+            await asyncio.sleep(0.05)
+
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        with pytest.raises(AnswerLost, match="no whole answer"):
+            await transport.request(POST)
+        assert 0.5 < loop.time() - started < 3.0
+
+    run(with_server(handler, scenario))
+
+
+def test_request_when_late_answer_of_one_given_up_arrives_then_it_answers_nobody_else(run: Run) -> None:
+    async def handler(conversation: Conversation) -> None:
+        request = await conversation.request()
+        if b"/slow" in request:
+            await asyncio.sleep(0.5)
+            await conversation.say(reply(b"slow"))
+        else:
+            await conversation.say(reply(b"quick"))
+
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        with pytest.raises(AnswerLost):
+            await transport.request(HttpRequest("GET", "/slow"))
+        for _ in range(3):
+            assert (await transport.request(GET)).body == b"quick"
+            await asyncio.sleep(0.15)
+
+    run(with_server(handler, scenario, connections_max=1))
+
+
+def test_request_when_two_answers_come_for_one_then_the_second_is_dropped_with_the_connection(run: Run) -> None:
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        assert (await transport.request(GET)).body == b"1"
+        assert (await transport.request(GET)).body == b"1"
+        assert server.connections == 2
+
+    run(with_server(answering(reply(b"1") + reply(b"2")), scenario))
+
+
+def test_request_when_cancelled_after_the_write_then_connection_is_not_used_again(run: Run) -> None:
+    async def handler(conversation: Conversation) -> None:
+        while True:
+            await conversation.request()
+            await asyncio.sleep(0.1)
+            await conversation.say(reply(b"%d" % conversation.index))
+
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        task = asyncio.create_task(transport.request(GET))
+        while not server.requests:
+            await asyncio.sleep(0.005)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await transport.request(GET)).body == b"1"
+
+    run(with_server(handler, scenario, connections_max=1))
+
+
+# --- requests that never left ------------------------------------------------------------------------
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [("http://127.0.0.1:{port}", "connect_failed"), ("http://no-such-host.invalid:{port}", "name_failed")],
+)
+def test_request_when_venue_cannot_be_reached_then_not_sent(run: Run, url: str, code: str) -> None:
+    async def scenario() -> None:
+        transport = Transport(url.format(port=free_port()), timeouts=QUICK)
+        with pytest.raises(NotSent) as caught:
+            await transport.request(POST)
+        assert caught.value.code == code
+        assert transport.open_count == 0
+        await transport.close()
+
+    run(scenario())
+
+
+def test_request_when_connect_hangs_then_not_sent_in_time(run: Run) -> None:
+    async def scenario() -> None:
+        # A backlog that is full: the kernel answers no SYN.
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        fillers = []
+        for _ in range(4):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+            fillers.append(filler)
+        transport = Transport(f"http://127.0.0.1:{listener.getsockname()[1]}", timeouts=Timeouts(connect_s=0.2))
+        try:
+            with pytest.raises(NotSent):
+                await transport.request(POST)
+        finally:
+            await transport.close()
+            for each in (*fillers, listener):
+                each.close()
+
+    run(scenario())
+
+
+def test_request_when_before_write_says_no_then_not_a_byte_leaves(run: Run) -> None:
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        with pytest.raises(NotSent) as caught:
+            await transport.request(POST, before_write=lambda: False)
+        assert caught.value.code == "not_allowed"
+        await transport.request(GET)
+        assert [request.split(b" ")[0] for request in server.requests] == [b"GET"]
+        assert server.connections == 1  # the connection was good and is kept
+
+    run(with_server(answering(reply(b"{}")), scenario))
+
+
+def test_request_when_before_write_is_asked_then_connection_is_already_open(run: Run) -> None:
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        seen: list[int] = []
+
+        def look() -> bool:
+            seen.append(transport.open_count)
+            return True
+
+        await transport.request(POST, before_write=look)
+        assert seen == [1]
+
+    run(with_server(answering(reply(b"{}")), scenario))
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        HttpRequest("GET", "/x\r\nEvil: 1"),
+        HttpRequest("GET", "/x y"),
+        HttpRequest("GET", "no-slash"),
+        HttpRequest("GET", "/ü"),
+        HttpRequest("GET", "/", (("X-Key", "a\r\nEvil: 1"),)),
+        HttpRequest("GET", "/", (("X Key", "a"),)),
+        HttpRequest("GE T", "/"),
+    ],
+)
+def test_request_when_parts_could_break_the_message_then_not_sent(run: Run, request_: HttpRequest) -> None:
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        with pytest.raises(NotSent) as caught:
+            await transport.request(request_)
+        assert caught.value.code == "malformed"
+        assert server.connections == 0
+
+    run(with_server(answering(reply(b"{}")), scenario))
+
+
+# --- kept connections --------------------------------------------------------------------------------
+
+
+def test_request_when_kept_connection_was_closed_before_the_write_then_it_is_replaced(run: Run) -> None:
+    async def handler(conversation: Conversation) -> None:
+        await conversation.request()
+        await conversation.say(reply(b"{}"))
+        conversation.writer.close()
+
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        for _ in range(5):
+            assert (await transport.request(POST)).body == b"{}"
+            await asyncio.sleep(0.02)
+        assert server.connections == 5
+        assert len(server.requests) == 5
+
+    run(with_server(handler, scenario))
+
+
+def test_request_when_close_lies_unread_in_the_kernel_then_connection_is_replaced(run: Run) -> None:
+    async def handler(conversation: Conversation) -> None:
+        while True:
+            if await conversation.request() and conversation.index == 0:
+                await conversation.say(reply(b"first"))
+            else:
+                await conversation.say(reply(b"again"))
+
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        assert (await transport.request(POST)).body == b"first"
+        # Close at the server's end without letting our loop turn: only the kernel knows.
+        _close_peer_of(transport)
+        assert (await transport.request(POST)).body == b"again"
+        assert server.connections == 2
+
+    run(with_server(handler, scenario))
+
+
+def _close_peer_of(transport: Transport) -> None:
+    """Shut down the far end of the only idle connection, found among this process's sockets."""
+    (connection,) = transport._pool._idle
+    own = connection._transport.get_extra_info("sockname")  # type: ignore[union-attr]
+    for fd in range(3, 256):
+        try:
+            probe = socket.socket(fileno=socket.dup(fd))  # type: ignore[attr-defined]
+        except OSError:
+            continue
+        with probe:
+            try:
+                is_peer = probe.family == socket.AF_INET and probe.getpeername() == own
+            except OSError:
+                continue
+            if is_peer:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                probe.shutdown(socket.SHUT_RDWR)
+                return
+    raise AssertionError("the far end was not found")
+
+
+def test_request_when_kept_connection_dies_after_the_write_then_answer_is_lost_and_nothing_is_resent(run: Run) -> None:
+    async def handler(conversation: Conversation) -> None:
+        await conversation.request()
+        await conversation.say(reply(b"{}"))
+        await conversation.request()
+        conversation.hang_up()
+
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        await transport.request(POST)
+        with pytest.raises(AnswerLost):
+            await transport.request(POST)
+        assert len(server.requests) == 2
+        assert server.connections == 1
+
+    run(with_server(handler, scenario))
+
+
+def test_request_when_idle_connection_says_something_unasked_then_it_is_dropped(run: Run) -> None:
+    async def handler(conversation: Conversation) -> None:
+        await conversation.request()
+        await conversation.say(reply(b"ok"))
+        if conversation.index == 0:
+            await asyncio.sleep(0.02)
+            await conversation.say(reply(b"forged"))
+        await conversation.request()
+        await conversation.say(reply(b"ok"))
+
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        assert (await transport.request(GET)).body == b"ok"
+        await asyncio.sleep(0.1)
+        assert (await transport.request(GET)).body == b"ok"
+        assert server.connections == 2
+
+    run(with_server(handler, scenario))
+
+
+# --- the pool ----------------------------------------------------------------------------------------
+
+
+def test_request_when_many_run_then_connections_stay_within_the_limit_and_all_are_answered(run: Run) -> None:
+    async def handler(conversation: Conversation) -> None:
+        while True:
+            request = await conversation.request()
+            await asyncio.sleep(0.001)
+            await conversation.say(reply(request.split(b" ")[1]))
+
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        targets = [f"/{number}" for number in range(200)]
+        answers = await asyncio.gather(*(transport.request(HttpRequest("GET", target)) for target in targets))
+        assert [answer.body.decode() for answer in answers] == targets
+        assert server.connections <= 8
+        assert transport.waiting_count == 0
+
+    run(with_server(handler, scenario, connections_max=8))
+
+
+async def _hold(conversation: Conversation) -> None:
+    await conversation.request()
+    await asyncio.sleep(0.25)
+    await conversation.say(reply(b"{}"))
+    while True:
+        await conversation.request()
+        await conversation.say(reply(b"{}"))
+
+
+def test_request_when_all_connections_are_busy_then_lower_lanes_are_served_first(run: Run) -> None:
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        async def ask(name: str, lane: int) -> None:
+            await transport.request(HttpRequest("GET", f"/{name}"), lane=lane)
+
+        first = asyncio.create_task(ask("first", 3))
+        await asyncio.sleep(0.05)
+        rest = [asyncio.create_task(ask(name, lane)) for name, lane in (("read", 3), ("entry", 1), ("exit", 0))]
+        await asyncio.gather(first, *rest)
+        order = [request.split(b" ")[1] for request in server.requests]
+        assert order == [b"/first", b"/exit", b"/entry", b"/read"]
+
+    run(with_server(_hold, scenario, connections_max=1))
+
+
+def test_request_when_too_many_wait_then_not_sent_at_once(run: Run) -> None:
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        tasks = [asyncio.create_task(transport.request(GET)) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        with pytest.raises(NotSent) as caught:
+            await transport.request(GET)
+        assert caught.value.code == "pool_full"
+        await asyncio.gather(*tasks)
+
+    run(with_server(_hold, scenario, connections_max=1, waiters_max=2))
+
+
+def test_request_when_waiting_takes_too_long_then_not_sent(run: Run) -> None:
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        first = asyncio.create_task(transport.request(GET))
+        await asyncio.sleep(0.05)
+        with pytest.raises(NotSent) as caught:
+            await transport.request(POST, timeouts=Timeouts(wait_s=0.05))
+        assert caught.value.code == "pool_wait"
+        await first
+        assert len(server.requests) == 1
+        assert transport.waiting_count == 0
+
+    run(with_server(_hold, scenario, connections_max=1))
+
+
+def test_request_when_waiter_is_cancelled_as_it_is_served_then_the_next_one_is(run: Run) -> None:
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        first = asyncio.create_task(transport.request(GET))
+        await asyncio.sleep(0.05)
+        doomed = asyncio.create_task(transport.request(GET))
+        last = asyncio.create_task(transport.request(GET))
+        await asyncio.sleep(0.05)
+        first.add_done_callback(lambda _: doomed.cancel())
+        await first
+        assert (await last).body == b"{}"
+        assert doomed.cancelled() or doomed.done()
+        assert transport.waiting_count == 0
+        assert (await transport.request(GET)).body == b"{}"
+
+    run(with_server(_hold, scenario, connections_max=1))
+
+
+def test_request_when_venue_comes_back_after_failed_dials_then_slots_are_free_again(run: Run) -> None:
+    async def scenario() -> None:
+        port = free_port()
+        transport = Transport(f"http://127.0.0.1:{port}", timeouts=QUICK, connections_max=2)
+        failures = await asyncio.gather(*(transport.request(GET) for _ in range(6)), return_exceptions=True)
+        assert all(isinstance(failure, NotSent) for failure in failures)
+        assert transport.open_count == 0
+        await transport.close()
+
+    run(scenario())
+
+
+def test_close_when_requests_are_on_their_way_then_they_end_and_later_ones_are_not_sent(run: Run) -> None:
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        on_its_way = asyncio.create_task(transport.request(GET))
+        await asyncio.sleep(0.05)
+        waiting = asyncio.create_task(transport.request(GET))
+        await asyncio.sleep(0.05)
+        await transport.close()
+        with pytest.raises(AnswerLost):
+            await on_its_way
+        with pytest.raises(NotSent):
+            await waiting
+        with pytest.raises(NotSent):
+            await transport.request(GET)
+
+    run(with_server(_hold, scenario, connections_max=1))
+
+
+def test_dialed_socket_when_open_then_unsent_bytes_die_with_it(run: Run) -> None:
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        await transport.request(GET)
+        (connection,) = transport._pool._idle
+        assert connection._transport is not None
+        sock = connection._transport.get_extra_info("socket")
+        assert struct.unpack("ii", sock.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)) == (1, 0)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 5_000
+
+    run(with_server(answering(reply(b"{}")), scenario))
+
+
+def test_request_repr_when_it_holds_a_key_then_shows_neither_target_nor_headers() -> None:
+    text = repr(HttpRequest("GET", "/x?signature=abc", (("X-MBX-APIKEY", "secret"),), b"signature=def"))
+    assert "abc" not in text
+    assert "secret" not in text
+    assert "def" not in text
