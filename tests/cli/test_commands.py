@@ -15,7 +15,7 @@ from tests.support.command import Command
 from tradewind import __version__
 from tradewind.infra.db import OwnerLock
 
-PASSWORD = "correct horse battery staple"
+PASSWORD = "ferry lantern oblique mustard"
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.support.platform import open_alert, world
+
 from tradewind.core.plan import PlanName
 
 

@@ -67,6 +67,14 @@ async def test_write_when_a_constraint_is_violated_then_the_next_write_works(db:
     assert await db.read(_count) == 2
 
 
+async def test_write_when_a_statement_fails_then_its_values_are_not_in_the_error(db: Db) -> None:
+    amount = Decimal("31415926.5358")
+    await db.write(lambda tx: _add(tx, id=1))
+    with pytest.raises(IntegrityError) as caught:
+        await db.write(lambda tx: _add(tx, id=1, amount=amount))
+    assert str(amount) not in str(caught.value)
+
+
 async def test_write_when_many_at_once_then_each_is_one_transaction(db: Db) -> None:
     def work(tx: Tx) -> None:
         number = _count(tx)

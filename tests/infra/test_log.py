@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import structlog
@@ -54,24 +56,29 @@ def test_redact_when_nothing_is_secret_then_the_text_stays(text: str) -> None:
     assert redact(text) == text
 
 
-@pytest.fixture
-def as_json() -> None:
+@contextmanager
+def _configured() -> Iterator[None]:
+    """Logs as JSON on what is standard error now; the process's own logging is put back."""
+    handlers = list(logging.getLogger().handlers)
     configure(level="INFO", as_json=True)
+    try:
+        yield
+    finally:
+        structlog.reset_defaults()
+        logging.getLogger().handlers[:] = handlers
 
 
-@pytest.mark.usefixtures("as_json")
 def test_logger_when_secrets_are_in_fields_then_the_line_has_none(capsys: pytest.CaptureFixture[str]) -> None:
-    structlog.reset_defaults()
-    configure(level="INFO", as_json=True)
-    logger("x").info(
-        "web.request",
-        password=_SHORT,
-        headers={"Authorization": f"Bearer {_SHORT}", "cookie": _SHORT, "accept": "text/plain"},
-        parts=[f"signature={_SHORT}", 7],
-        raw=f"secret={_SHORT}".encode(),
-        account_id="a1",
-        count=3,
-    )
+    with _configured():
+        logger("x").info(
+            "web.request",
+            password=_SHORT,
+            headers={"Authorization": f"Bearer {_SHORT}", "cookie": _SHORT, "accept": "text/plain"},
+            parts=[f"signature={_SHORT}", 7],
+            raw=f"secret={_SHORT}".encode(),
+            account_id="a1",
+            count=3,
+        )
     line = capsys.readouterr().err
     assert _SHORT not in line
     shown = json.loads(line)
@@ -80,12 +87,12 @@ def test_logger_when_secrets_are_in_fields_then_the_line_has_none(capsys: pytest
     assert shown["headers"]["accept"] == "text/plain"
 
 
-@pytest.mark.usefixtures("as_json")
 def test_logger_when_an_exception_quotes_a_secret_then_the_line_has_none(capsys: pytest.CaptureFixture[str]) -> None:
-    try:
-        raise ValueError(f"GET https://x/?signature={_SHORT}")
-    except ValueError:
-        logger("x").exception("web.failed")
+    with _configured():
+        try:
+            raise ValueError(f"GET https://x/?signature={_SHORT}")
+        except ValueError:
+            logger("x").exception("web.failed")
     line = capsys.readouterr().err
     assert "ValueError" in line
     assert _SHORT not in line

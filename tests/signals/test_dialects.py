@@ -329,13 +329,11 @@ def test_hostile_body_when_posted_is_refused(raw: bytes, code: str) -> None:
     assert caught.value.code == code
 
 
-def _parse_or_refuse(raw: bytes) -> list[Alert] | None:
+def _parse_or_refuse(raw: bytes) -> list[Alert] | str:
     try:
         return parse(raw, NOON)
     except TradewindError as error:
-        assert error.code
-        assert error.message
-        return None
+        return f"{error.code}: {error.message}"
 
 
 _SCALARS = (
@@ -348,35 +346,14 @@ _SCALARS = (
         ["buy", "sell", "BTCUSDT", "{{close}}", "1,000.5", "NaN", "5%", "long", "flat", "2026-11-20T12:00:00Z", "1e31"]
     )
 )
-_NAMES = st.sampled_from(
-    [
-        "action",
-        "side",
-        "ticker",
-        "symbol",
-        "exchange",
-        "price",
-        "sl",
-        "stopLoss",
-        "tp",
-        "targets",
-        "tp1",
-        "qty",
-        "percent",
-        "id",
-        "sent_at",
-        "time",
-        "interval",
-        "market_position",
-        "prev_position",
-        "position_size",
-        "strategy",
-        "data",
-        "bar",
-        "order",
-        "heartbeat",
-    ]
-) | st.text(max_size=10)
+_NAMES = (
+    st.sampled_from(
+        ["action", "side", "ticker", "symbol", "exchange", "price", "sl", "stopLoss", "tp", "targets", "tp1"]
+    )
+    | st.sampled_from(["qty", "percent", "id", "sent_at", "time", "interval", "strategy", "data", "bar", "heartbeat"])
+    | st.sampled_from(["market_position", "prev_position", "position_size"])
+    | st.text(max_size=10)
+)
 _BODIES = st.recursive(
     _SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_NAMES, inner, max_size=6), max_leaves=20
 )
@@ -400,7 +377,7 @@ def test_any_object_when_parsed_is_read_the_same_twice(body: dict[str, Any]) -> 
     raw = json.dumps({"action": "buy", "ticker": "BTCUSDT", **body}).encode()
     first, second = _parse_or_refuse(raw), _parse_or_refuse(raw)
     assert first == second
-    for one in first or ():
+    for one in first if isinstance(first, list) else ():
         # What was accepted can be stored: everything kept is text a database takes.
         one.raw.encode("utf-8")
         assert "\x00" not in one.draft.symbol_text

@@ -225,6 +225,15 @@ def test_set_price_when_forced_sets_off_orders_and_counts_no_volume(exchange: Ex
     assert "TRADE FILLED" in told(exchange.set_price(SYMBOL, D(94), 20))
 
 
+def test_order_when_it_names_extras_keeps_them_and_has_the_venues_defaults(exchange: Exchange) -> None:
+    extras = {"stp_mode": "EXPIRE_BOTH", "strategy_id": 3, "strategy_type": 1_000_000, "iceberg_quantity": D(2)}
+    kept = exchange.place(UID, order("BUY LIMIT 2 @ 95", **extras), 10).order
+    assert (kept.stp_mode, kept.strategy_id, kept.strategy_type) == ("EXPIRE_BOTH", 3, 1_000_000)
+    assert kept.iceberg_quantity == D(2)
+    plain = exchange.place(UID, order("BUY MARKET 2"), 20).order
+    assert (plain.stp_mode, plain.time_in_force, plain.price, plain.order_list_id) == ("EXPIRE_MAKER", "GTC", 0, -1)
+
+
 def test_exchange_when_new_is_empty_and_lists_its_symbols() -> None:
     exchange = small_exchange()
     assert exchange.symbols() == (SYMBOL, "XYZUSDT", "BNBUSDT")

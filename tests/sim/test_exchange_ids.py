@@ -178,6 +178,22 @@ def test_amend_when_quantity_falls_releases_money_and_takes_the_new_id(exchange:
     assert told(exchange.on_print(tick("94"), 40)).count("TRADE FILLED") == 2
 
 
+def test_amend_when_new_id_is_another_open_orders_is_refused_but_its_own_is_kept(exchange: Exchange) -> None:
+    exchange.place(UID, order("BUY LIMIT 4 @ 95", client_order_id="a"), 10)
+    exchange.place(UID, order("BUY LIMIT 4 @ 95", client_order_id="b"), 10)
+    with refused(RefusalReason.DUPLICATE_ORDER):
+        exchange.amend(UID, SYMBOL, 20, client_order_id="a", new_quantity=D(1), new_client_order_id="b")
+    kept = exchange.amend(UID, SYMBOL, 20, client_order_id="a", new_quantity=D(1), new_client_order_id="a").order
+    assert (kept.client_order_id, found(exchange, "a")) == ("a", kept.order_id)
+
+
+def test_amended_orders_old_id_when_an_earlier_order_bore_it_means_that_one_again(exchange: Exchange) -> None:
+    first = exchange.place(UID, order("BUY MARKET 1", client_order_id="a"), 10).order
+    exchange.place(UID, order("BUY LIMIT 4 @ 95", client_order_id="a"), 20)
+    exchange.amend(UID, SYMBOL, 30, client_order_id="a", new_quantity=D(1))
+    assert found(exchange, "a") == first.order_id
+
+
 @pytest.mark.parametrize(
     ("quantity", "reason"),
     [

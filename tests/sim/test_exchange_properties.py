@@ -163,6 +163,12 @@ class Trading(RuleBasedStateMachine):
             assert {asset: self.exchange.balances(uid)[asset].locked for asset in held} == held
 
     @invariant()
+    def every_open_order_waits_in_one_place(self) -> None:
+        market = self.exchange._market(SYMBOL)
+        places = [market.rising, market.falling, market.buys, market.sells, market.trailing]
+        assert sum(map(len, places)) == sum(len(self.exchange.open_orders(uid)) for uid in self.exchange.uids())
+
+    @invariant()
     def orders_are_sound(self) -> None:
         for uid in self.exchange.uids():
             open_ids = [one.client_order_id for one in self.exchange.open_orders(uid)]

@@ -27,6 +27,7 @@ REFUSED = [
     (order("SELL STOP_LOSS 1"), RefusalReason.UNSUPPORTED_COMBINATION),
     (order("BUY LIMIT 0 @ 95"), RefusalReason.ZERO_NOTIONAL),
     (order("BUY LIMIT 1 @ 95", iceberg_quantity=D(2)), RefusalReason.ICEBERG_EXCEEDS),
+    (order("BUY LIMIT 1 @ 95", quote_quantity=D(95)), RefusalReason.UNSUPPORTED_COMBINATION),
     (order("BUY LIMIT 1 @ 95.0000000001"), RefusalReason.PRECISION),
     (order("BUY LIMIT 1 @ 95.001"), RefusalReason.FILTER),
     (order("BUY LIMIT 1053 @ 95"), RefusalReason.INSUFFICIENT_BALANCE),

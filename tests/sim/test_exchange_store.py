@@ -153,6 +153,8 @@ def test_log_when_paged_and_added_to_by_others_stays_in_order(tmp_path: Path) ->
     assert [logged.seq for logged in first + rest] == [1, 2, 3, 4]
     assert [logged.entry.kind for logged in rest] == ["REQUEST", "REQUEST"]
     assert [logged.entry.uid for logged in exchange.read_log(uid=99)] == [99]
+    exchange.close()
+    assert len(small_exchange(tmp_path / "exchange.db").read_log()) == 4
 
 
 def test_marks_when_set_outlive_the_process(tmp_path: Path) -> None:

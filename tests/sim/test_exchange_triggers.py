@@ -79,6 +79,23 @@ def test_stop_loss_buy_when_money_does_not_reach_buys_what_it_can() -> None:
     assert balance(exchange, "USDT") == (D(600) - D("3.960") * D("151.5"), 0)
 
 
+def test_stop_loss_buy_when_money_is_below_one_step_buys_nothing() -> None:
+    exchange = funded(USDT="5.5")
+    stop = exchange.place(UID, order("BUY STOP_LOSS 0.05 stop 110"), 10).order
+    assert told(exchange.on_print(tick("9000"), 20)) == ["NEW NEW", "EXPIRED EXPIRED", "BalanceChange"]
+    assert exchange.fills_of(stop.order_id) == ()
+    assert balance(exchange, "USDT") == (D("5.5"), 0)
+
+
+def test_trailing_buy_without_a_price_is_held_for_where_it_would_fire(exchange: Exchange) -> None:
+    stop = exchange.place(UID, order("BUY STOP_LOSS 2", trailing_delta=1000), 10).order
+    assert stop.held == D(220)
+    # 10 % above the lowest 90 is 99; the ask is then 99.99
+    assert exchange.on_prints([tick("90"), tick("98.9")], 20) == ()
+    exchange.on_print(tick("99"), 30)
+    assert balance(exchange, "USDT") == (D(100_000) - 2 * D("99.99"), 0)
+
+
 def test_trailing_stop_when_price_comes_back_by_the_delta_fires(exchange: Exchange) -> None:
     stop = exchange.place(UID, order("SELL STOP_LOSS 1", trailing_delta=1000), 10).order
     assert stop.trailing_anchor == D(100)

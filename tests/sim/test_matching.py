@@ -41,6 +41,7 @@ def test_walk_quantity_when_buying_takes_the_cheapest_first_within_the_limit(
 def test_walk_quantity_when_selling_stops_below_the_limit() -> None:
     bids = levels(("10", "1"), ("9", "2"))
     assert walk_quantity(bids, Decimal(5), Side.SELL, Decimal("9.5")) == levels(("10", "1"))
+    assert walk_quantity(bids, Decimal(5), Side.SELL, Decimal(9)) == bids
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,16 @@ def test_book_when_price_is_the_smallest_has_no_bid() -> None:
     assert BookModel().best(rules, Side.BUY, Decimal("0.00000001")) is None
 
 
+def test_book_when_jittered_differs_by_symbol_and_level_around_the_size() -> None:
+    sizes = [level.price * level.quantity for level in BookModel().book(RULES, Decimal(100)).asks]
+    assert len(set(sizes)) == 20
+    assert Decimal(5_000) * Decimal("0.99") < min(sizes) < Decimal(10_000) < max(sizes) <= Decimal(15_000)
+
+
+def test_book_when_one_level_deep_is_a_book() -> None:
+    assert len(BookModel(levels=1).book(RULES, Decimal(100)).asks) == 1
+
+
 def test_book_when_depth_is_asked_for_has_no_more_levels() -> None:
     assert FLAT_BOOK.book(RULES, Decimal(100), 2) == Book(*(side[:2] for side in FLAT_BOOK.book(RULES, Decimal(100))))
     assert len(FLAT_BOOK.book(RULES, Decimal(100), 99).bids) == 3
@@ -95,6 +105,9 @@ def test_book_at_any_price_is_sorted_on_the_grid_and_uncrossed(
     assert all(0 < bid < mid for bid in bids)
     assert all(price % rules.tick == 0 for price in asks + bids)
     assert all(one.quantity > 0 and one.quantity % rules.step == 0 for one in book.asks + book.bids)
+    # half to one and a half times the size, less what rounding down to the step takes; never less than a step
+    sizes = [one.quantity * one.price / model.level_quote for one in book.asks + book.bids if one.quantity > rules.step]
+    assert all(Decimal("0.25") < size <= Decimal("1.5") for size in sizes)
     assert book == model.book(rules, mid)
     assert model.best(rules, Side.SELL, mid) == asks[0]
     assert model.best(rules, Side.BUY, mid) == (bids[0] if bids else None)

@@ -133,7 +133,7 @@ async def test_ccxt_raises_its_own_errors_for_our_refusals(sim: Sim) -> None:
         with pytest.raises(ccxt.AuthenticationError):
             await exchange.fetch_balance()
         await sim.fault("ban_s", value=5)
-        with pytest.raises(ccxt.RateLimitExceeded):
+        with pytest.raises(ccxt.DDoSProtection):
             await exchange.fetch_time()
 
 

@@ -58,6 +58,11 @@ def test_candles_of_several_markets_when_played_are_in_the_order_of_time(tmp_pat
     assert [one.source_ms for one in tape.events] == sorted(one.source_ms for one in tape.events)
 
 
+def test_candles_of_five_minutes_when_played_spread_their_prints_over_it(tmp_path: Path) -> None:
+    tape = load_tape(write(tmp_path / "a.parquet", ("ABC/USDT", 1, RISING), interval="5m"))
+    assert [one.at_ms for one in tape.events] == [0, 75_000, 150_000, 225_000]
+
+
 def test_candles_when_minutes_are_missing_skip_the_silence(tmp_path: Path) -> None:
     tape = load_tape(write(tmp_path / "a.parquet", ("ABC/USDT", 1, RISING), ("ABC/USDT", 60, FALLING)))
     assert (tape.hole_count, tape.duration_ms) == (1, 105_000)

@@ -25,10 +25,8 @@ _EMPTY_ENDS = (["misc"], ["common"], ["info"])
 _VENUE_WORDS = re.compile(r"exchange_?info", re.IGNORECASE)
 # Money is Decimal here. Indicators and surge scores are statistics, not money.
 _EXACT_ROOMS = {"core", "execution", "portfolio", "billing"}
-# Execution also draws lots and waits; the other three have no use for the type at all.
-_MONEY_ROOMS = _EXACT_ROOMS - {"execution"}
 # What a line about seconds mentions.
-_SECONDS = re.compile(r"_s$|_S$|pause|sleep|monotonic|seconds|\bage\b|\bsince\b")
+_SECONDS = re.compile(r"_s$|_S$|pause|sleep|monotonic|seconds|every|_at$|\bage\b|\bsince\b")
 _INEXACT_FILES = {"src/tradewind/core/indicators.py", "src/tradewind/core/surge.py"}
 # Wall-clock readings. The clock port is the one door; the simulator takes its time as an argument, and only
 # its start-up may name the machine's clock as the default.
@@ -65,9 +63,10 @@ def long_function(module: Module) -> list[str]:
 def empty_name(module: Module) -> list[str]:
     """Modules, classes and functions are named after what they are or do."""
     named = [(1, part.removesuffix(".py")) for part in module.path.split("/")]
+    # What a test defines inside itself is nobody else's business.
     named += [
         (node.lineno, node.name)
-        for node in ast.walk(module.tree)
+        for node in (module.nodes if module.is_product else module.tree.body)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
     ]
     return [f"{module.path}:{line}: the name {name!r} says nothing" for line, name in named if _says_nothing(name)]
@@ -87,7 +86,7 @@ def clock_reading(module: Module) -> list[str]:
         return []
     readings = [
         f"{module.path}:{node.lineno}: reads the wall clock; take the time as an argument or from infra.clock"
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Attribute) and _last_two(node) in _CLOCK_CALLS
     ]
     if module.room == "core":
@@ -106,7 +105,7 @@ def _last_two(node: ast.Attribute) -> tuple[str, str]:
 
 
 def _imports(module: Module) -> Iterator[ast.Import | ast.ImportFrom]:
-    return (node for node in ast.walk(module.tree) if isinstance(node, ast.Import | ast.ImportFrom))
+    return (node for node in module.nodes if isinstance(node, ast.Import | ast.ImportFrom))
 
 
 def _imported(node: ast.Import | ast.ImportFrom) -> set[str]:
@@ -133,22 +132,18 @@ def inexact_number(module: Module) -> list[str]:
     """No float where money is counted; lines about seconds are not about money."""
     if not module.is_product or module.room not in _EXACT_ROOMS or module.path in _INEXACT_FILES:
         return []
-    excused = {id(part) for node in ast.walk(module.tree) if _is_excused(node) for part in _expressions(node)}
+    excused = {id(part) for node in module.nodes if _is_excused(node) for part in _expressions(node)}
     return [
         f"{module.path}:{node.lineno}: float where exact numbers are required"
-        for node in ast.walk(module.tree)
-        if id(node) not in excused and (_is_float_value(node) or (module.room in _MONEY_ROOMS and _is_float_type(node)))
+        for node in module.nodes
+        if id(node) not in excused and _is_float(node)
     ]
 
 
-def _is_float_value(node: ast.AST) -> TypeGuard[ast.expr]:
+def _is_float(node: ast.AST) -> TypeGuard[ast.expr]:
     if isinstance(node, ast.Constant):
         return isinstance(node.value, float)
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "float"
-
-
-def _is_float_type(node: ast.AST) -> TypeGuard[ast.expr]:
-    return isinstance(node, ast.Name) and node.id == "float"
 
 
 def _is_excused(node: ast.AST) -> bool:
@@ -191,13 +186,13 @@ def broad_except(module: Module, loop_edges: frozenset[str] = frozenset()) -> li
 
 
 def _catches(module: Module) -> Iterator[tuple[str, ast.ExceptHandler]]:
+    catches = [node for node in module.nodes if isinstance(node, ast.ExceptHandler)]
     owner: dict[int, str] = {}
-    for name, function in functions(module):
+    for name, function in functions(module) if catches else ():
         # Inner functions come later and overwrite what the outer one claimed.
         owner.update((id(part), name) for part in ast.walk(function))
-    for node in ast.walk(module.tree):
-        if isinstance(node, ast.ExceptHandler):
-            yield owner.get(id(node), "<module>"), node
+    for node in catches:
+        yield owner.get(id(node), "<module>"), node
 
 
 def _is_broad(node: ast.ExceptHandler) -> bool:
@@ -218,7 +213,7 @@ _EXCUSES = {("pytest", "skip"), ("pytest", "xfail"), ("mark", "skipif")}
 def silent_skip(module: Module) -> list[str]:
     """A test that is skipped or expected to fail says why."""
     found: list[tuple[int, ast.Call | None]] = []
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Attribute) and _last_two(node) in (("mark", "skip"), ("mark", "xfail")):
             found.append((node.lineno, _call_of(module, node)))
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _last_two(node.func) in _EXCUSES:
@@ -227,7 +222,7 @@ def silent_skip(module: Module) -> list[str]:
 
 
 def _call_of(module: Module, mark: ast.Attribute) -> ast.Call | None:
-    return next((n for n in ast.walk(module.tree) if isinstance(n, ast.Call) and n.func is mark), None)
+    return next((n for n in module.nodes if isinstance(n, ast.Call) and n.func is mark), None)
 
 
 def _has_reason(call: ast.Call | None) -> bool:
@@ -244,16 +239,17 @@ def bare_function(module: Module) -> list[str]:
     if not module.is_product or module.is_generated:
         return []
     found = [f"{module.path}: the module has no docstring"] if not ast.get_docstring(module.tree) else []
+    names = {name for name, _ in functions(module)}
     for name, node in functions(module):
         is_public = not any(part.startswith("_") for part in name.split("."))
-        if is_public and not _is_nested(module, name) and not _is_property(node) and not ast.get_docstring(node):
+        if (
+            is_public
+            and name.rpartition(".")[0] not in names
+            and not _is_property(node)
+            and not ast.get_docstring(node)
+        ):
             found.append(f"{module.path}::{name}: no docstring")
     return found
-
-
-def _is_nested(module: Module, name: str) -> bool:
-    outer = name.rpartition(".")[0]
-    return bool(outer) and any(other == outer for other, _ in functions(module))
 
 
 def _is_property(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:

@@ -31,9 +31,9 @@ from tradewind.infra.clock import SystemClock
 from tradewind.infra.db import Db, Tx
 from tradewind.infra.ids import RandomIds
 from tradewind.infra.migrate import upgrade_schema
+from tradewind.signals.sources import Sources
 from tradewind.sim.server import SimServer
 from tradewind.sim.settings import SimAddresses, SimSettings
-from tradewind.signals.sources import Sources
 from tradewind.vault.opening import KekPlace, create_missing_kek, open_vault
 from tradewind.web.principal import SCOPES_OF_ROLE, Role
 
@@ -154,7 +154,7 @@ class World:
     async def issue_key(self, balances: dict[str, str] | None = None, **form: Any) -> dict[str, Any]:
         """Let the simulated venue issue a key for a new account."""
         body = {"balances": {"USDT": "1000"} if balances is None else balances, **form}
-        return await self.control("POST", "keys", body)
+        return dict(await self.control("POST", "keys", body))
 
     async def link(self, person: Person, *, balances: dict[str, str] | None = None, **terms: Any) -> Person:
         """Link an account through the API and give the source a mandate on it."""

@@ -25,6 +25,11 @@ class Module:
         return _parse(self.text)
 
     @property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """Every node of the tree; read once, because every rule looks at all of them."""
+        return _nodes(self.text)
+
+    @property
     def room(self) -> str:
         """The folder under src/tradewind, or the top folder of anything else."""
         parts = self.path.split("/")
@@ -43,6 +48,11 @@ class Module:
 @cache
 def _parse(text: str) -> ast.Module:
     return ast.parse(text)
+
+
+@cache
+def _nodes(text: str) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(_parse(text)))
 
 
 @cache
@@ -73,9 +83,10 @@ def project_files() -> tuple[str, ...]:
     return tuple(sorted(file.relative_to(ROOT).as_posix() for file in files if file.is_file()))
 
 
-def functions(module: Module) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+@cache
+def functions(module: Module) -> tuple[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef], ...]:
     """Every function of a module with its dotted name inside it."""
-    yield from _functions(module.tree, "")
+    return tuple(_functions(module.tree, ""))
 
 
 def _functions(node: ast.AST, prefix: str) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:

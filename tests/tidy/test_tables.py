@@ -12,6 +12,7 @@ _PLATFORM = {
     "plans": "offered to everyone",
     "platform_keys": "sealed keys of the platform",
     "kek_derivations": "the salt of the passphrase",
+    "instrument_catalogues": "what a venue trades, the same for everyone",
     "audit_head": "the end of the one audit chain",
 }
 

@@ -14,7 +14,8 @@ from tradewind.accounts.account import AccountRow
 from tradewind.app.desk import CredentialWatch, Desk, KnownOrders
 from tradewind.app.roster import PlatformRoster
 from tradewind.core.ids import AccountId
-from tradewind.core.order import RESTING, OrderState
+from tradewind.core.instrument import Instrument
+from tradewind.core.order import RESTING, Order, OrderState
 from tradewind.execution.apply import Applier
 from tradewind.execution.board import FanBoards
 from tradewind.execution.deciding import Decider
@@ -33,7 +34,7 @@ from tradewind.execution.submit import Submitter
 from tradewind.execution.worker import SignalWorker
 from tradewind.infra.bus import Bus
 from tradewind.infra.clock import Clock
-from tradewind.infra.db import Db
+from tradewind.infra.db import CommitInDoubt, Db
 from tradewind.infra.ids import Ids
 from tradewind.infra.log import logger
 from tradewind.market.prices import MarketKey, PricePoint
@@ -43,6 +44,7 @@ _log = logger("app.engine")
 
 # Entries wait this long at most for the first look at resting orders; a venue that is away closes the gate.
 _FIRST_LOOK_S = 10.0
+_GUARD_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class EngineNumbers:
     max_age_s: int
     lease_s: int
     stop_escalation_s: float
+    doubt_alarm_s: float
 
 
 @dataclass(slots=True)
@@ -110,11 +113,18 @@ class Engine:
             tasks.create_task(self.listener.run(), name="listener")
             tasks.create_task(self.protector.run(), name="protector")
             tasks.create_task(self.boards.run(), name="boards")
+            tasks.create_task(self._guard(), name="guard")
             resting = {each.order.account_id for each in undone if each.order.state in RESTING}
             await self.reconciler.look_at_once(sorted(resting), _FIRST_LOOK_S)
             self.dispatcher.enqueue([each.order for each in undone])
             tasks.create_task(self.dispatcher.run(), name="dispatcher")
             tasks.create_task(self.worker.run(), name="worker")
+
+    async def _guard(self) -> None:
+        """End the engine when the latch has closed: a record in doubt is recovered from disk, not worked around."""
+        while self.latch.is_open:
+            await self.clock.sleep(_GUARD_S)
+        raise CommitInDoubt(f"the engine may not send any more: {self.latch.reason}")
 
     def on_price(self, key: MarketKey, point: PricePoint) -> None:
         """A fresh price: watched levels are compared with it."""
@@ -137,11 +147,19 @@ def build_engine(
     db.on_doubt = _closing(latch)
     credentials = desk.credentials
     journal = Journal(ids, numbers.send_by_ms)
-    recorder = Recorder(db, Applier(ids, Portfolio(ids)), clock, latch)
+    recorder = Recorder(db, Applier(ids, Portfolio(ids), _rules(desk)), clock, latch)
     submitter = Submitter(desk, latch, clock, credentials.note)
     dispatcher = Dispatcher(db, journal, recorder, submitter, latch, clock, roster.entry_gate)
     reconciler = Reconciler(
-        db, journal, recorder, desk, clock, numbers.request_timeout_s, dispatcher.enqueue, credentials.note
+        db,
+        journal,
+        recorder,
+        desk,
+        clock,
+        numbers.request_timeout_s,
+        numbers.doubt_alarm_s,
+        dispatcher.enqueue,
+        credentials.note,
     )
     exits = ExitDesk(db, journal, recorder, dispatcher, submitter, clock)
     protector = Protector(db, journal, dispatcher, exits, desk, clock, numbers.stop_escalation_s)
@@ -179,6 +197,10 @@ def build_engine(
     )
     desk.market.on_price(engine.on_price)
     return engine
+
+
+def _rules(desk: Desk) -> Callable[[Order], Instrument | None]:
+    return lambda order: desk.market.instrument(order.venue, order.environment, order.symbol)
 
 
 def _closing(latch: Latch) -> Callable[[], None]:

@@ -239,4 +239,5 @@ def _numbers(settings: Settings) -> EngineNumbers:
         max_age_s=orders.max_age_s,
         lease_s=orders.lease_s,
         stop_escalation_s=float(orders.stop_escalation_s),
+        doubt_alarm_s=float(orders.doubt_alarm_s),
     )

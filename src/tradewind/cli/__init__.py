@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -57,6 +58,8 @@ def _options(
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    # What is written here (database, keys, paper venue) is its owner's alone.
+    os.umask(0o077)
     try:
         app()
     except TradewindError as error:

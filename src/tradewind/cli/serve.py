@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated
@@ -19,6 +20,7 @@ import uvicorn
 from tradewind.app import App, build
 from tradewind.cli.start import create_first_kek, created_db, owner_lock, settings_of
 from tradewind.config import Settings
+from tradewind.core.errors import Unavailable
 from tradewind.infra import log
 
 _log = log.logger("cli.serve")
@@ -39,7 +41,8 @@ def serve(
     lock.acquire()
     try:
         prepare(settings)
-        _run(settings)
+        with _listener(settings.host, settings.port) as listener:
+            _run(settings, listener)
     finally:
         lock.release()
 
@@ -50,23 +53,31 @@ def prepare(settings: Settings) -> None:
         create_first_kek(db, settings)
 
 
-def _run(settings: Settings) -> None:
+def _listener(host: str, port: int) -> socket.socket:
+    """Take the port before anything is started. Raises Unavailable where it cannot be had."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise Unavailable(
+            "port_unavailable", f"Port {port} of {host} cannot be used: {error.strerror}. Choose another with --port."
+        ) from None
+
+
+def _run(settings: Settings, listener: socket.socket) -> None:
     loop_factory = asyncio.new_event_loop
     with contextlib.suppress(ImportError):  # not on Windows
         import uvloop
 
         loop_factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=loop_factory) as runner:
-        runner.run(_serve(settings))
+        runner.run(_serve(settings, listener))
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, listener: socket.socket) -> None:
     app = build(settings)
     server = _Server(
         uvicorn.Config(
             app.asgi,
-            host=settings.host,
-            port=settings.port,
             log_config=None,
             # Webhook addresses are secrets; uvicorn would print every path.
             access_log=False,
@@ -75,13 +86,13 @@ async def _serve(settings: Settings) -> None:
         )
     )
     with _stopped_by_signals(server):
-        await _run_together(app, server)
+        await _run_together(app, server, listener)
 
 
-async def _run_together(app: App, server: uvicorn.Server) -> None:
+async def _run_together(app: App, server: uvicorn.Server, listener: socket.socket) -> None:
     """Run engine and API; the first to end, well or badly, ends the other."""
     engine = asyncio.create_task(app.run(), name="engine")
-    api = asyncio.create_task(server.serve(), name="api")
+    api = asyncio.create_task(server.serve(sockets=[listener]), name="api")
     try:
         await asyncio.wait({engine, api}, return_when=asyncio.FIRST_COMPLETED)
         server.should_exit = True
@@ -105,13 +116,12 @@ class _Server(uvicorn.Server):
         """Leave the signals to `_stopped_by_signals`."""
         yield
 
-    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        """Start listening and say where."""
-        await super().startup(sockets)  # type: ignore[arg-type]
-        for listener in self.servers:
-            for socket in listener.sockets:
-                host, port = socket.getsockname()[:2]
-                _log.info("cli.serve.listening", url=f"http://{host}:{port}")
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to answer and say where."""
+        await super().startup(sockets)
+        for listener in sockets or ():
+            host, port = listener.getsockname()[:2]
+            _log.info("cli.serve.listening", url=f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
 
 
 @contextlib.contextmanager

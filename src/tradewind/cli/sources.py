@@ -112,9 +112,7 @@ def _load_id(tx: Tx, rooms: Rooms, name: str) -> SourceId:
     if not found:
         raise NotFound("source_not_found", f"There is no source {name!r}. `tradewind sources list` shows them.")
     if len(found) > 1:
-        raise Conflict(
-            "source_name_shared", f"Several sources are named {name!r}: give the id instead."
-        )
+        raise Conflict("source_name_shared", f"Several sources are named {name!r}: give the id instead.")
     return found[0]
 
 

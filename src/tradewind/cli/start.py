@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from tradewind.config import Settings, load_settings
 from tradewind.core.errors import InvalidInput, Unavailable
@@ -121,7 +121,9 @@ def _open(settings: Settings) -> Iterator[Db]:
     db = Db.open(settings.database_url)
     try:
         yield db
-    except OperationalError as error:
+    except (OperationalError, DatabaseError) as error:
+        if type(error) not in (OperationalError, DatabaseError):  # the others are mistakes of ours, not of the file
+            raise
         # The driver's words only: the statement and its parameters stay out of the message.
         raise Unavailable("database_unavailable", f"The database cannot be used: {error.orig}.") from None
     finally:

@@ -100,6 +100,7 @@ class VenueSection:
     """One venue in one environment. An address that is not set is the venue's own (paper: built in)."""
 
     enabled: bool | None = _setting(None, "Paper is on, live follows allow_live, testnet is off, when not set.")
+    profile: str | None = _setting(None, "Which of several places: demo, at Binance's testnet.")
     rest_url: str | None = _setting(None, "Address of the REST API.")
     ws_api_url: str | None = _setting(None, "Address of the WebSocket API (private events).")
     stream_url: str | None = _setting(None, "Address of the market streams.")

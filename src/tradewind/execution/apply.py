@@ -7,7 +7,7 @@ here talks to a venue.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -15,6 +15,7 @@ from typing import Any
 
 from tradewind.core.errors import IllegalTransition
 from tradewind.core.ids import AccountId, LotId, OrderId
+from tradewind.core.instrument import Instrument
 from tradewind.core.money import EXACT, ZERO, Price, plain
 from tradewind.core.order import (
     Applied,
@@ -39,6 +40,7 @@ from tradewind.infra.db import Tx
 from tradewind.infra.ids import Ids
 from tradewind.infra.log import logger
 from tradewind.infra.outbox import Note
+from tradewind.portfolio.holding import Holding
 from tradewind.portfolio.service import Change, LotPlan, Portfolio, SellScope
 from tradewind.venues.base import VenueFill
 
@@ -51,6 +53,8 @@ class Applier:
 
     ids: Ids
     portfolio: Portfolio
+    # The rules of an order's market, to tell dust; None while no list of the venue is known.
+    rules: Callable[[Order], Instrument | None]
 
     def apply_all(self, tx: Tx, outcomes: Sequence[Outcome], now: datetime) -> list[Moved]:
         """Apply outcomes in order; an illegal step of ours is logged and leaves its order alone."""
@@ -100,6 +104,8 @@ class Applier:
             self._open_incident(tx, order, incident, outcome, now, notes)
         notes.append(order_note(order))
         after = Stored(order, booked)
+        if order.side is Side.SELL and order.is_ended and not after.lacks_fills and order.executed.is_positive:
+            notes.extend(position_note(each, now) for each in self._close_dust(tx, order, now))
         return after, Moved(before, order, tuple(fresh), incident, after.lacks_fills)
 
     @staticmethod
@@ -136,6 +142,15 @@ class Applier:
         if order.side is Side.BUY:
             return self.portfolio.book_buy(tx, lot_plan(order, intent), fill)
         return self.portfolio.book_sell(tx, sell_scope(order, intent), fill, cause=cause_of(order))
+
+    def _close_dust(self, tx: Tx, order: Order, now: datetime) -> list[Holding]:
+        """A sale is over: what is left too small to sell closes its lot, with the rest kept on record."""
+        instrument = self.rules(order)
+        if instrument is None:
+            return []
+        price = Price(EXACT.divide(order.executed_quote, order.executed.value))
+        scope = sell_scope(order, store.load_intent(tx, order.intent_id))
+        return self.portfolio.close_dust(tx, scope, instrument, price, now)
 
     def _open_incident(
         self,

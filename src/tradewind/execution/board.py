@@ -12,13 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tradewind.core.order import IntentKind
+from tradewind.core.ids import SignalId
+from tradewind.core.order import ENDED, IntentKind, OrderState
 from tradewind.execution import store
 from tradewind.execution.outcomes import Moved
 from tradewind.infra.bus import Bus, Message
 from tradewind.infra.clock import Clock
-from tradewind.infra.db import Db, Tx
+from tradewind.infra.db import CommitInDoubt, Db, Tx
 from tradewind.infra.log import logger
+from tradewind.signals.service import mark_done
 
 _log = logger("execution.board")
 
@@ -41,6 +43,11 @@ class Cell:
     order_id: str | None
     release_at: str | None
     t_ms: int | None
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing more will happen in this cell; an entry that never arrived may go out again."""
+        return self.state == SKIPPED or (self.state in ENDED and self.state != OrderState.NEVER_ARRIVED)
 
 
 @dataclass(slots=True)
@@ -101,6 +108,8 @@ class FanBoards:
             wanted, self._dirty = self._dirty, set()
             try:
                 await self._publish(sorted(wanted))
+            except CommitInDoubt:
+                raise
             except Exception:
                 _log.exception("execution.board.publish_failed", signals=len(wanted))
                 self._dirty |= wanted
@@ -115,6 +124,8 @@ class FanBoards:
             self._keep(board)
             if changed:
                 await self.bus.publish(Message(0, "fan", None, _frame(board, changed)))
+            if board.cells and all(cell.is_over for cell in board.cells):
+                await self.db.write(lambda tx, each=signal_id: mark_done(tx, SignalId(each), self.clock.now()))  # type: ignore[misc]
 
     def _keep(self, board: Board) -> None:
         self._boards.pop(board.signal_id, None)

@@ -24,7 +24,7 @@ from tradewind.execution.outcomes import Moved
 from tradewind.execution.recorder import Recorder
 from tradewind.execution.submit import Submitter
 from tradewind.infra.clock import Clock
-from tradewind.infra.db import Db
+from tradewind.infra.db import CommitInDoubt, Db
 from tradewind.infra.log import logger
 
 _log = logger("execution.fanout")
@@ -81,6 +81,8 @@ class Dispatcher:
                     continue
                 try:
                     await self._claim_and_send(tasks, ready)
+                except CommitInDoubt:
+                    raise
                 except Exception:
                     # Nothing is lost: the orders stand INTENDED in the journal and come back to the heap.
                     _log.exception("execution.fanout.round_failed", orders=len(ready))
@@ -93,6 +95,7 @@ class Dispatcher:
         sent = await self.db.write(lambda tx: self.journal.claim_protective(tx, ids, self.venue_now, self.clock.now()))
         if not sent:
             return []
+        self._announce(sent)
         legs = {order.leg: order for order in sent}
         return await self.recorder.record(await self.submitter.send_list(legs[Leg.STOP], legs[Leg.TARGET]))
 
@@ -101,6 +104,7 @@ class Dispatcher:
         sent = await self.db.write(
             lambda tx: self.journal.claim_protective(tx, [order.id], self.venue_now, self.clock.now())
         )
+        self._announce(sent)
         return await self.recorder.record(await self.submitter.send(sent[0])) if sent else []
 
     async def send_exit(self, order: Order) -> Claim:
@@ -110,6 +114,7 @@ class Dispatcher:
             lambda tx: self.journal.claim_exit(tx, order.id, instrument, self.venue_now, self.clock.now())
         )
         self.recorder.announce(claim.denied)
+        self._announce(claim.sent)
         for sent in claim.sent:
             await self.recorder.record(await self.submitter.send(sent))
         return claim
@@ -117,6 +122,10 @@ class Dispatcher:
     def venue_now(self, venue: VenueName, environment: Environment) -> int:
         """What a venue would say the time is, in ms."""
         return self.submitter.desk.client(venue, environment).venue_now_ms()
+
+    def _announce(self, sent: Sequence[Order]) -> None:
+        """Say what was claimed before it is sent: whoever watches for a missing outcome starts now."""
+        self.recorder.announce([Moved(order, order) for order in sent])
 
     def _pop_due(self) -> list[OrderId]:
         now = self.clock.now()
@@ -146,7 +155,8 @@ class Dispatcher:
             lambda tx: self.journal.claim_entries(tx, ready, self.gate, self.venue_now, self.clock.now())
         )
         self._waiting.difference_update(ready)
-        self.recorder.announce([*claim.denied, *(Moved(order, order) for order in claim.sent)])
+        self.recorder.announce(claim.denied)
+        self._announce(claim.sent)
         for order in claim.sent:
             await self._slots.acquire()
             tasks.create_task(self._send_one(order), name=f"send {order.id}")

@@ -39,7 +39,7 @@ from tradewind.execution.watch import Armed, Hit, Watch
 from tradewind.execution.words import position_note
 from tradewind.infra import outbox
 from tradewind.infra.clock import Clock
-from tradewind.infra.db import Db, Tx
+from tradewind.infra.db import CommitInDoubt, Db, Tx
 from tradewind.infra.log import logger
 from tradewind.portfolio.holding import Holding
 from tradewind.portfolio.service import open_lots, set_state
@@ -154,6 +154,8 @@ class Protector:
     async def _guarded(self, key: Key, desk: _Desk) -> None:
         try:
             desk.look_again_at = await self.tend(key)
+        except CommitInDoubt:
+            raise
         except Exception:
             _log.exception("execution.protect.failed", account_id=key[0], symbol=key[1])
             desk.look_again_at = self._in_s(_RETRY_S[0])

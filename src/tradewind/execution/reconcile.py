@@ -31,7 +31,7 @@ from tradewind.execution.recorder import Recorder
 from tradewind.execution.store import Stored
 from tradewind.execution.submit import Desk, fact, reference
 from tradewind.infra.clock import Clock, to_ms
-from tradewind.infra.db import Db, Tx
+from tradewind.infra.db import CommitInDoubt, Db, Tx
 from tradewind.infra.log import logger
 from tradewind.venues.base import OrderReport, ResendRule, VenueClient, VenueFill
 from tradewind.venues.errors import CredentialRefused, SymbolUnknown, VenueError
@@ -64,6 +64,7 @@ class Doubt:
     asked: int = 0
     absent_after_fence: int = 0
     is_asking: bool = False
+    is_alarmed: bool = False
     last_asked_at: datetime | None = None
 
 
@@ -77,6 +78,7 @@ class Reconciler:
     desk: Desk
     clock: Clock
     request_timeout_s: float
+    doubt_alarm_s: float
     on_resend: Callable[[Sequence[Order]], None]
     on_credential: Callable[[AccountId, str | None], None]
     _doubts: dict[OrderId, Doubt] = field(default_factory=dict)
@@ -170,13 +172,23 @@ class Reconciler:
                 await self.ask(doubt)
         except VenueError as error:
             _log.info("execution.reconcile.no_answer", order_id=doubt.order_id, code=error.code)
+        except CommitInDoubt:
+            raise
         except Exception:
             _log.exception("execution.reconcile.failed", order_id=doubt.order_id)
         finally:
+            self._alarm_if_long(doubt)
             doubt.is_asking = False
             doubt.asked += 1
             doubt.next_at = max(doubt.next_at, self._next_time(doubt))
             self._wake.set()
+
+    def _alarm_if_long(self, doubt: Doubt) -> None:
+        """Doubt that lasts is told, once: somebody may have to look at the venue themselves."""
+        is_long = self.clock.monotonic() - doubt.since > self.doubt_alarm_s
+        if is_long and not doubt.is_alarmed and doubt.order_id in self._doubts:
+            doubt.is_alarmed = True
+            _log.warning("execution.reconcile.doubt_lasts", order_id=doubt.order_id, asked=doubt.asked)
 
     def _next_time(self, doubt: Doubt) -> float:
         now = self.clock.monotonic()
@@ -316,6 +328,8 @@ class Reconciler:
         except VenueError as error:
             _log.info("execution.reconcile.gap_no_answer", account_id=account_id, code=error.code)
             self._accounts_due[account_id] = self.clock.monotonic() + _ASK_LATER_S
+        except CommitInDoubt:
+            raise
         except Exception:
             _log.exception("execution.reconcile.gap_failed", account_id=account_id)
             self._accounts_due[account_id] = self.clock.monotonic() + _DOUBTFUL_S

@@ -29,7 +29,9 @@ _WORDS = """
 """
 _STEMS = frozenset(_WORDS.split())
 _FILLING = re.compile(r"[\W\d_]+")
+_ENDS = re.compile(r"^[\W\d_]+|[\W\d_]+$")
 _WALKS = (
+    "qwertyuiopasdfghjklzxcvbnm",
     "qwertyuiop",
     "asdfghjkl",
     "zxcvbnm",
@@ -52,7 +54,9 @@ def is_common(password: str, *personal: str) -> bool:
     if _is_repetition(text) or _is_walk(text):
         return True
     own = {part for word in personal for part in re.split(r"[\W_]+", word.casefold()) if len(part) >= 4}
-    return _is_only(text, _STEMS | own) or _is_only(text.translate(_LOOKALIKES), _STEMS | own)
+    # The filling goes first: in P@ssw0rd1234 only the digit inside stands for a letter.
+    inside = _ENDS.sub("", text).translate(_LOOKALIKES)
+    return _is_only(text, _STEMS | own) or _is_only(inside, _STEMS | own)
 
 
 def _is_repetition(text: str) -> bool:

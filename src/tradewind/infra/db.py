@@ -198,7 +198,13 @@ def _sqlite_engine(url: URL, *, is_writer: bool) -> Engine:
     if url.database in (None, "", ":memory:"):
         raise InvalidInput("database_in_memory", "An in-memory database would forget orders. Name a file.")
     pool = {"poolclass": QueuePool, "pool_size": 1 if is_writer else _READ_THREADS, "max_overflow": 1}
-    engine = create_engine(url, connect_args={"check_same_thread": False, "timeout": _BUSY_TIMEOUT_MS / 1_000}, **pool)
+    engine = create_engine(
+        url,
+        connect_args={"check_same_thread": False, "timeout": _BUSY_TIMEOUT_MS / 1_000},
+        # An error's text would otherwise quote the statement's values into logs.
+        hide_parameters=True,
+        **pool,
+    )
     begin = "BEGIN IMMEDIATE" if is_writer else "BEGIN"
 
     @event.listens_for(engine, "connect")

@@ -13,6 +13,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from sqlalchemy.exc import OperationalError
+
 from tradewind.core.errors import NotFound
 from tradewind.core.instrument import Environment, Instrument, VenueName
 from tradewind.core.money import Asset
@@ -231,4 +233,8 @@ class Market:
             return
         self._indexes[place] = InstrumentIndex(place[0], instruments)
         catalogue = Catalogue(instruments, self._clock.now())
-        await self._db.write(lambda tx: store.save_catalogue(tx, place[0], place[1], catalogue))
+        try:
+            await self._db.write(lambda tx: store.save_catalogue(tx, place[0], place[1], catalogue))
+        except OperationalError:
+            # The kept list is for a start without the venue; a busy database is no reason to stop prices.
+            _log.warning("market.catalogue_not_kept", venue=place[0], environment=place[1])

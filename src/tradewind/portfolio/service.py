@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from tradewind.core.ids import AccountId, LotId, OrderId, SignalId, SourceId, UserId
-from tradewind.core.instrument import Environment, VenueName
+from tradewind.core.instrument import Environment, Instrument, VenueName
 from tradewind.core.money import Asset, Price, plain
 from tradewind.core.order import Side
 from tradewind.core.position import Fill, Lot, Sale, apply_fill, book_sell
@@ -26,6 +26,8 @@ from tradewind.venues.base import AssetBalance
 # Shown average prices are cut to the finest tick any venue has; the exact figure stays in the database.
 _PRICE_SHOWN = Decimal("1e-8")
 _LOTS_MAX = 1_000
+# The state of a lot that is over; an open one has a PositionState.
+CLOSED = "closed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class Portfolio:
         if holding is None:
             holding = self._open(plan, fill.at)
         booked = apply_fill(holding.lot, fill)
-        after = replace(holding, lot=booked.lot, closed_at=None)
+        after = replace(holding, lot=booked.lot, closed_at=None, rev=holding.rev + (0 if is_new else 1))
         if is_new:
             store.insert_holding(tx, after)
         else:
@@ -102,6 +104,20 @@ class Portfolio:
             store.insert_sale(tx, held[sale.lot_id], sale, order_id=fill.order_id, price=fill.price, cause=cause)
         return Change(tuple(changed), booked.sales, booked.unallocated.value)
 
+    def close_dust(
+        self, tx: Tx, scope: SellScope, instrument: Instrument, price: Price, now: datetime
+    ) -> list[Holding]:
+        """Close lots of which something was sold and too little is left to sell; the rest stays on record."""
+        closed = []
+        for holding in self.lots_in(tx, scope):
+            lot = holding.lot
+            if lot.quantity == lot.bought_quantity or instrument.is_sellable(lot.quantity, price):
+                continue
+            after = replace(holding, state=CLOSED, state_reason="dust_left", closed_at=now, rev=holding.rev + 1)
+            store.update_holding(tx, after)
+            closed.append(after)
+        return closed
+
     @staticmethod
     def lots_in(tx: Tx, scope: SellScope) -> list[Holding]:
         """Read the open lots a sell may take from."""
@@ -109,7 +125,7 @@ class Portfolio:
             return []
         if scope.lot_id is not None:
             holding = store.find_lot(tx, scope.lot_id)
-            return [] if holding is None or not holding.lot.is_open else [holding]
+            return [] if holding is None or holding.closed_at is not None else [holding]
         return store.list_open(tx, account_ids=[scope.account_id], symbol=scope.symbol, source_id=scope.source_id)
 
     def _open(self, plan: LotPlan, at: datetime) -> Holding:
@@ -136,8 +152,8 @@ class Portfolio:
     @staticmethod
     def _after_sale(holding: Holding, lot: Lot, at: datetime) -> Holding:
         if lot.is_open:
-            return replace(holding, lot=lot)
-        return replace(holding, lot=lot, state="closed", state_reason=None, closed_at=at)
+            return replace(holding, lot=lot, rev=holding.rev + 1)
+        return replace(holding, lot=lot, rev=holding.rev + 1, state=CLOSED, state_reason=None, closed_at=at)
 
 
 def record_balances(
@@ -177,7 +193,7 @@ def set_state(tx: Tx, lot_id: LotId, state: PositionState, reason: str | None) -
     if not store.update_state(tx, lot_id, state.value, reason):
         return None
     holding = store.find_lot(tx, lot_id)
-    return holding if holding is not None and holding.lot.is_open else None
+    return holding if holding is not None and holding.closed_at is None else None
 
 
 def open_lots_of(tx: Tx, user_id: UserId) -> list[Holding]:

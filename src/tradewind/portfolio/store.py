@@ -109,15 +109,19 @@ def insert_holding(tx: Tx, holding: Holding) -> None:
 
 
 def update_holding(tx: Tx, holding: Holding) -> None:
-    """Write a lot after a fill; `rev` counts up."""
-    tx.execute(update(lots).where(lots.c.id == holding.lot.id).values(**_lot_row(holding), rev=lots.c.rev + 1))
+    """Write a lot after a change; the caller has counted `rev` up."""
+    tx.execute(update(lots).where(lots.c.id == holding.lot.id).values(**_lot_row(holding), rev=holding.rev))
 
 
 def update_state(tx: Tx, lot_id: LotId, state: str, reason: str | None) -> bool:
     """Write how a lot is protected; False if nothing changed."""
     result = tx.execute(
         update(lots)
-        .where(lots.c.id == lot_id, or_(lots.c.state != state, lots.c.state_reason.is_distinct_from(reason)))
+        .where(
+            lots.c.id == lot_id,
+            lots.c.is_open.is_(True),
+            or_(lots.c.state != state, lots.c.state_reason.is_distinct_from(reason)),
+        )
         .values(state=state, state_reason=reason, rev=lots.c.rev + 1)
     )
     return result.rowcount == 1
@@ -292,7 +296,7 @@ def _lot_row(holding: Holding) -> Mapping[str, Any]:
         "time_exit_at": lot.time_exit_at,
         "state": holding.state,
         "state_reason": holding.state_reason,
-        "is_open": lot.is_open,
+        "is_open": holding.closed_at is None,
         "closed_at": holding.closed_at,
     }
 

@@ -28,6 +28,8 @@ from tradewind.core.signal import Action
 from tradewind.signals.fields import Field, Fields, read_number, read_text
 from tradewind.signals.refusal import refused
 
+Names = tuple[str, ...]
+
 
 class Word(StrEnum):
     """What the alert's action word says by itself."""
@@ -70,7 +72,6 @@ WORDS: Mapping[str, Word] = {
 _ACTION_NAMES = ("action", "order_action", "strategy_order_action", "signal_action", "command", "order_side", "signal")
 _SIDE_NAMES = ("side", "direction", "position_side", "trade_side")
 _NOW_NAMES = ("market_position", "strategy_market_position", "position")
-_NOW_SIZE_NAMES = ("position_size", "strategy_position_size", "strategy_market_position_size", "market_position_size")
 _BEFORE_NAMES = (
     "prev_market_position",
     "strategy_prev_market_position",
@@ -78,20 +79,19 @@ _BEFORE_NAMES = (
     "previous_position",
     "previous_market_position",
 )
-_BEFORE_SIZE_NAMES = (
-    "prev_position_size",
-    "prev_market_position_size",
-    "strategy_prev_market_position_size",
-    "previous_position_size",
-)
+# Sizes with a sign say long or short; those of TradingView's market_position_size are without.
+_NOW_SIZE_NAMES = ("position_size", "strategy_position_size")
+_NOW_AMOUNT_NAMES = ("strategy_market_position_size", "market_position_size")
+_BEFORE_SIZE_NAMES = ("prev_position_size", "previous_position_size")
+_BEFORE_AMOUNT_NAMES = ("prev_market_position_size", "strategy_prev_market_position_size")
 _FALSE = frozenset({"", "false", "0", "no"})
 
 
 def read_action(fields: Fields) -> Action:
     """Decide what an alert wants. Raises InvalidInput with the reason and what to send."""
     _demand_order(fields)
-    before = _stance(fields, _BEFORE_NAMES, _BEFORE_SIZE_NAMES)
-    now = _stance(fields, _NOW_NAMES, _NOW_SIZE_NAMES)
+    before = _stance(fields, _BEFORE_NAMES, _BEFORE_SIZE_NAMES, _BEFORE_AMOUNT_NAMES)
+    now = _stance(fields, _NOW_NAMES, _NOW_SIZE_NAMES, _NOW_AMOUNT_NAMES)
     word = _word(fields)
     if word is None:
         return _by_positions(before, now)
@@ -173,19 +173,26 @@ def _read_word(field: Field | None) -> Word | None:
     return word
 
 
-def _stance(fields: Fields, names: tuple[str, ...], size_names: tuple[str, ...]) -> Stance | None:
-    """Read a position from its word, else from its size (signed, or without sign: then only zero is certain)."""
+_STANCES: Mapping[str, Stance] = {
+    **{stance.value: stance for stance in Stance},
+    "buy": Stance.LONG,
+    "sell": Stance.SHORT,
+    "none": Stance.FLAT,
+}
+
+
+def _stance(fields: Fields, names: Names, size_names: Names, amount_names: Names) -> Stance | None:
+    """Read a position from its word, else from its signed size; of an amount only zero says something."""
     field = fields.first(names)
     text = None if field is None else read_text(field)
     if field is not None and text is not None:
-        word = text.lower()
-        if word in tuple(Stance):
-            return Stance(word)
-        if word in ("buy", "sell", "none"):
-            return {"buy": Stance.LONG, "sell": Stance.SHORT, "none": Stance.FLAT}[word]
-        return _sign(read_number(field))
+        return _STANCES.get(text.lower()) or _sign(read_number(field))
     size = fields.first(size_names)
-    return None if size is None or size.value is None else _sign(read_number(size))
+    if size is not None and size.value is not None:
+        return _sign(read_number(size))
+    amount = fields.first(amount_names)
+    is_flat = amount is not None and amount.value is not None and read_number(amount) == ZERO
+    return Stance.FLAT if is_flat else None
 
 
 def _sign(size: Decimal) -> Stance:

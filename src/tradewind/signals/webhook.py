@@ -9,9 +9,9 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Protocol
+from typing import Protocol
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from tradewind.core.errors import InvalidInput, NotFound
@@ -85,7 +85,7 @@ def build_webhook_router(deps: SignalDeps) -> APIRouter:
     router = APIRouter(tags=["webhooks"])
 
     @router.post("/webhooks/{token}", status_code=202)
-    async def receive(token: Annotated[str, Path(max_length=200)], request: Request) -> AcceptedView:
+    async def receive(token: str, request: Request) -> AcceptedView:
         """Take an alert of a source: 202 with its id once it is stored; a repeat gets the same id."""
         source = await _authenticate(deps, token, request)
         try:

@@ -156,7 +156,7 @@ class Gate:
         self._check_count(request)
         if interference.engine_ms:
             await asyncio.sleep(interference.engine_ms / 1000)
-        if interference.fill_fraction is not None:
+        if interference.fill_fraction is not None and request.key is not None:
             spot.limit_next_fill(request.uid, interference.fill_fraction)
         body = call.run(spot, request)
         request.row.executed = True

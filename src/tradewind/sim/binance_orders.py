@@ -240,6 +240,7 @@ def _cancel(spot: BinanceSpot, request: Request, id_name: str, client_name: str,
 
 
 def after_cancel(spot: BinanceSpot, request: Request, cancelled: Cancelled) -> None:
+    """Write down and publish what a cancel ended."""
     request.note_orders(*(order.order_id for order in cancelled.orders))
     spot.publish(cancelled.events)
 

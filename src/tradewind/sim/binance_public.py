@@ -24,6 +24,7 @@ from tradewind.sim.market_board import INTERVALS_MS, Trade
 from tradewind.sim.types import SymbolStatus
 
 _BOOK_LEVELS = 5000
+_UTC = frozenset({"0", "00:00", "+0", "+00:00"})
 _SYMBOLS_PATTERN = r"^\[(\"[A-Z0-9-_.]{1,20}\"(,\"[A-Z0-9-_.]{1,20}\"){0,}){0,1}\]$"
 
 
@@ -57,13 +58,15 @@ def exchange_info(spot: BinanceSpot, request: Request) -> Json:
         raise VenueError(errors.OPTIONAL_PARAMS_BAD_COMBO, "Combination of optional parameters invalid.")
     with_sets = params.boolean("showPermissionSets", default=True)
     symbols = _selected(spot, params) or spot.exchange.symbols()
+    if "SPOT" not in params.get("permissions", "SPOT"):
+        symbols = ()
     return {
         "timezone": "UTC",
         "serverTime": spot.now_ms(),
         "rateLimits": spot.limits.as_exchange_info(),
         "exchangeFilters": [],
         "symbols": [
-            shapes.symbol_info(spot.exchange.rules(symbol), status, with_permission_sets=with_sets)
+            shapes.symbol_entry(spot.exchange.rules(symbol), status, with_permission_sets=with_sets)
             for symbol in symbols
             if (status := spot.exchange.symbol_status(symbol)) is wanted or wanted is None
         ],
@@ -107,6 +110,9 @@ def klines(spot: BinanceSpot, request: Request) -> list[list[object]]:
     interval = params["interval"]
     if interval not in INTERVALS_MS:
         raise VenueError(errors.BAD_INTERVAL, "Invalid interval.")
+    if params.get("timeZone", "0") not in _UTC:
+        # Candles are kept by UTC marks only; a shifted day would be a wrong answer.
+        raise VenueError(errors.INVALID_PARAMETER, "Data sent for parameter 'timeZone' is not valid.")
     market = spot.board.market(listed_symbol(spot, params))
     limit = params.limit(500, 1000)
     since, until = params.integer("startTime"), params.integer("endTime")

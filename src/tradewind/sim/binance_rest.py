@@ -70,6 +70,8 @@ class RestWire:
             arrival = await self._receive(request, raw_query, address)
         except VenueError as error:
             return self._error(error, address)
+        except TimeoutError:
+            return _abort(request)
         try:
             answer = await self._gate.answer(call, arrival)
         except Exception:

@@ -197,7 +197,7 @@ def balance_line(asset: str, balance: AssetBalance) -> Json:
     return {"asset": asset, "free": number(balance.free), "locked": number(balance.locked)}
 
 
-def symbol_info(rules: SymbolRules, status: SymbolStatus, *, with_permission_sets: bool) -> Json:
+def symbol_entry(rules: SymbolRules, status: SymbolStatus, *, with_permission_sets: bool) -> Json:
     """Shape one symbol of exchangeInfo."""
     return {
         "symbol": rules.symbol,

@@ -35,6 +35,10 @@ _BODY_TIMEOUT_S: Final = 5.0
 _PAGE_MAX: Final = 1000
 _FIRST_UID: Final = 10_000_001
 
+_LIMIT_NAMES: Final = (
+    "weight_per_minute", "orders_per_10s", "orders_per_day", "connections_per_5_minutes", "calls_before_ban", "ban_s",
+)  # fmt: skip
+
 F = TypeVar("F", bound=forms.Form)
 
 
@@ -262,7 +266,7 @@ class ControlWire:
 
     def _limits(self, ask: _Ask) -> Json:
         form, limits = ask.read(forms.LimitsForm), self._spot.limits
-        for name in ("weight_per_minute", "orders_per_10s", "orders_per_day", "calls_before_ban", "ban_s"):
+        for name in _LIMIT_NAMES:
             value = getattr(form, name)
             if value is not None:
                 setattr(limits, name, value)

@@ -138,6 +138,7 @@ class LimitsForm(Form, frozen=True):
     weight_per_minute: int | None = None
     orders_per_10s: int | None = None
     orders_per_day: int | None = None
+    connections_per_5_minutes: int | None = None
     calls_before_ban: int | None = None
     ban_s: int | None = None
     used_weight: int | None = None

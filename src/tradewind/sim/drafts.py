@@ -68,14 +68,14 @@ def check_composition(new: NewOrder) -> None:
 
 
 def draft(new: NewOrder, at: Placing) -> Order:
-    """The order as it stands before it is accepted, holding what its price asks for (MARKET: nothing yet)."""
+    """The order before it is accepted, holding what its price asks for (MARKET: nothing yet); ids may come later."""
     waits = new.type in TRIGGER_TYPES
     is_tracking = waits and new.trailing_delta is not None and new.stop_price is None
     return Order(
         order_id=at.order_id,
         uid=at.uid,
         symbol=new.symbol,
-        client_order_id=new.client_order_id or own_client_id(at.order_id, "order"),
+        client_order_id=new.client_order_id or "",
         side=new.side,
         type=new.type,
         time_in_force=new.time_in_force or TimeInForce.GTC,

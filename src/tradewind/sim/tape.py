@@ -247,7 +247,7 @@ class TapePlayer:
             end = bisect_right(offsets, target - base, lo=self._index)
             due += [self._tape.print_at(i, self._due_ms(base + offsets[i])) for i in range(self._index, end)]
             self._index = end
-            if not self._loop or end < len(offsets) or target < base + self._round_ms:
+            if not self._loop or end < len(offsets):
                 return due
             self._round, self._index = self._round + 1, 0
 

@@ -34,6 +34,8 @@ OPERATORS = "*operators"
 RING_LINGER_S = 900.0
 # Fan-outs whose cells are remembered, to count each user's own.
 _FANS_MAX = 64
+# Messages delivered in one go.
+_TURN = 50
 
 _log = logger("stream.hub")
 
@@ -108,8 +110,12 @@ class Hub:
     # --- loops -------------------------------------------------------------------------------------
 
     async def _consume(self) -> None:
-        missed = 0
+        missed = count = 0
         async for message in self._subscription:
+            count += 1
+            if count % _TURN == 0:
+                # A full queue is read without waiting; the sockets and everybody else must get a turn.
+                await asyncio.sleep(0)
             if self._subscription.missed != missed:
                 missed = self._subscription.missed
                 _log.warning("stream.hub.missed", missed=missed)

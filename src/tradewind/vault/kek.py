@@ -27,6 +27,8 @@ _PBKDF2_ROUNDS = 600_000
 _SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 2**17, 8, 1
 _PASSPHRASE_CHARS_MIN = 16
 SALT_BYTES = 16
+# Far more keys than anybody rotates through.
+_FILE_BYTES_MAX = 64 * 1024
 
 
 class Derivation(StrEnum):
@@ -71,10 +73,12 @@ def kek_from_file(path: Path, *, outside: Path | None = None) -> LocalKek:
         fd = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
     except OSError as error:
         raise InvalidInput("kek_not_readable", f"The key file {path} cannot be read: {error.strerror}.") from None
-    with os.fdopen(fd, "rb") as file:
+    try:
         # Asked of the open file, so that nobody can swap it in between.
-        _demand_private(path, os.fstat(file.fileno()))
-        text = file.read(64 * 1024).decode("ascii", "replace")
+        _demand_private(path, os.fstat(fd))
+        text = os.read(fd, _FILE_BYTES_MAX).decode("ascii", "replace")
+    finally:
+        os.close(fd)
     return LocalKek([_key_of(line, f"The key file {path}") for line in text.split()] or [_no_key(path)])
 
 

@@ -147,10 +147,17 @@ def _binance_profile(settings: VenueSettings) -> binance_places.Profile:
     changes: dict[str, object] = {
         "rest_url": settings.rest_url,
         "ws_api_url": settings.ws_api_url,
-        "stream_url": settings.stream_url,
+        "stream_url": _combined(settings.stream_url),
         "has_sapi": settings.has_permission_reading,
     }
     return replace(profile, **{name: value for name, value in changes.items() if value is not None})  # type: ignore[arg-type]
+
+
+def _combined(stream_url: str | None) -> str | None:
+    """The combined stream of a market host; the path may be left out of the setting."""
+    if stream_url is None or urlsplit(stream_url).path.strip("/"):
+        return stream_url
+    return stream_url.rstrip("/") + "/stream"
 
 
 def _demand_own_money(settings: VenueSettings) -> None:

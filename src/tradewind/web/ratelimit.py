@@ -7,6 +7,7 @@ first, and an idle bucket is a full one, so forgetting it gives nothing away unt
 
 from __future__ import annotations
 
+import ipaddress
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -150,8 +151,16 @@ def address_of(connection: HTTPConnection) -> str:
     client = connection.client
     if client is None:
         return "unknown"
-    host = client.host
-    return ":".join(host.split(":")[:4]) + "::/64" if host.count(":") > 1 else host
+    try:
+        address = ipaddress.ip_address(client.host)
+    except ValueError:
+        # A Unix socket or a test's name.
+        return client.host
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address, 64), strict=False))
 
 
 def _period(seconds: int) -> str:

@@ -152,10 +152,11 @@ class _Error(msgspec.Struct):
 
 class _Envelope(msgspec.Struct, rename="camel"):
     subscription_id: int | None = None
-    event: msgspec.Raw | None = None
+    # Not `Raw | None`: in a union msgspec takes Raw for null only.
+    event: msgspec.Raw = msgspec.Raw(b"")
     id: str | int | None = None
     status: int | None = None
-    result: msgspec.Raw | None = None
+    result: msgspec.Raw = msgspec.Raw(b"")
     error: _Error | None = None
 
 
@@ -208,7 +209,7 @@ class _Position(msgspec.Struct):
 def read_user_frame(text: bytes) -> UserFrame:
     """Read one frame of the WebSocket API. Raises NotUnderstood."""
     envelope = read(text, _Envelope)
-    if envelope.event is not None:
+    if bytes(envelope.event):
         return _event_or_gap(bytes(envelope.event), envelope.subscription_id)
     if envelope.status is None:
         raise NotUnderstood("neither an event nor an answer")
@@ -218,7 +219,7 @@ def read_user_frame(text: bytes) -> UserFrame:
 def _answer(envelope: _Envelope, status: int) -> Answer:
     result = _Result()
     # Results of other methods are arrays or null; only objects say something we asked for.
-    if envelope.result is not None and bytes(envelope.result).lstrip().startswith(b"{"):
+    if bytes(envelope.result).lstrip().startswith(b"{"):
         result = read(bytes(envelope.result), _Result)
     error = envelope.error
     return Answer(
@@ -354,10 +355,10 @@ MarketFrame = BookTop | LastPrice | Reply | Shutdown | Other
 
 class _MarketEnvelope(msgspec.Struct):
     stream: str | None = None
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw = msgspec.Raw(b"")
     id: int | None = None
     e: str | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = msgspec.Raw(b"")
     code: int | None = None
 
 
@@ -378,8 +379,8 @@ def read_market_frame(text: bytes) -> MarketFrame:
     envelope = read(text, _MarketEnvelope)
     if envelope.stream == "!serverShutdown" or envelope.e == "serverShutdown":
         return Shutdown()
-    if envelope.stream is None or envelope.data is None:
-        return Reply(envelope.id, is_error=envelope.error is not None or envelope.code is not None)
+    if envelope.stream is None or not bytes(envelope.data):
+        return Reply(envelope.id, is_error=bool(bytes(envelope.error)) or envelope.code is not None)
     data = bytes(envelope.data)
     if envelope.stream.endswith("@bookTicker"):
         book = read(data, _Book)

@@ -1,0 +1,437 @@
+"""The check at the end: do the exchange's own log and our journal tell the same story? Pure.
+
+Rules of this file (order-protocol.md sections 1, 5 and 11):
+1. Every open-alert has exactly one Decision per account under mandate; each Place has exactly the order it
+   calls for, a Skip and a refused key have none, and nobody has one twice.
+2. What the exchange has and the journal has not is lost; what the journal has and the exchange has not is
+   invented. Both are wrong, for orders and for fills.
+3. An order was claimed in the journal before the exchange received it; one id is one order.
+4. What an account holds of an asset equals its lots; every open lot is in one of the states of section 5, and
+   one that claims native protection has it resting at the exchange.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+
+from tradewind.core.ids import AccountId, IntentId, client_order_id
+from tradewind.core.money import ZERO
+from tradewind.core.order import ENDED, RESTING, Leg, OrderState
+from tradewind.core.protection import PositionState
+from tradewind.demo.facts import (
+    Expected,
+    Journal,
+    JournalOrder,
+    Venue,
+    VenueOrder,
+)
+
+
+class Wrong(StrEnum):
+    """Kinds of disagreement."""
+
+    DECISION = "decision"
+    FATE = "fate"
+    ENTRY_MISSING = "entry_missing"
+    ENTRY_TWICE = "entry_twice"
+    ENTRY_UNCALLED = "entry_uncalled"
+    ORDER_LOST = "order_lost"
+    ORDER_INVENTED = "order_invented"
+    ORDER_DIFFERS = "order_differs"
+    FILL_LOST = "fill_lost"
+    FILL_INVENTED = "fill_invented"
+    FILL_DIFFERS = "fill_differs"
+    UNCLAIMED = "unclaimed"
+    ID = "id"
+    UNFINISHED = "unfinished"
+    HOLDING = "holding"
+    UNPROTECTED = "unprotected"
+    NATIVE_ABSENT = "native_absent"
+    NOT_CLOSED = "not_closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """One thing that is wrong, in words."""
+
+    kind: Wrong
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the check found. Counts are over the whole run; all of them must be 0."""
+
+    disagreements: tuple[Disagreement, ...]
+    duplicates: int
+    lost: int
+    unknown: int
+    unprotected: int
+
+    @property
+    def agrees(self) -> bool:
+        return not self.disagreements and not (self.duplicates or self.lost or self.unknown or self.unprotected)
+
+
+@dataclass(slots=True)
+class Case:
+    """Both sides, with what is looked up often."""
+
+    journal: Journal
+    venue: Venue
+    expected: Sequence[Expected]
+    accounts_by_uid: Mapping[int, str] = field(init=False)
+    venue_by_client: Mapping[tuple[str, str], list[VenueOrder]] = field(init=False)
+    numbers: Mapping[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.accounts_by_uid = {uid: account for account, uid in self.journal.accounts.items()}
+        by_client: dict[tuple[str, str], list[VenueOrder]] = defaultdict(list)
+        for order in self.venue.orders:
+            by_client[self.accounts_by_uid.get(order.uid, ""), order.client_order_id].append(order)
+        self.venue_by_client = by_client
+        self.numbers = {each.account_id: each.number for each in self.expected}
+
+    def at_venue(self, order: JournalOrder) -> list[VenueOrder]:
+        """What the exchange has under an order's id."""
+        return self.venue_by_client.get((order.account_id, order.client_order_id), [])
+
+    def name(self, account_id: str) -> str:
+        """An account as the table on the screen names it."""
+        number = self.numbers.get(account_id)
+        return f"account {account_id}" if number is None else f"account {number}"
+
+
+_DOUBT = frozenset({OrderState.SENT, OrderState.UNKNOWN, OrderState.BLIND, OrderState.CANCEL_SENT})
+_NEVER_THERE = frozenset({OrderState.INTENDED, OrderState.DENIED, OrderState.NEVER_ARRIVED})
+# The journal's words for what the exchange says; REJECTED orders never came into being there.
+_SAME = {
+    OrderState.ACCEPTED: {"NEW", "PENDING_NEW"},
+    OrderState.PARTIALLY_FILLED: {"PARTIALLY_FILLED"},
+    OrderState.FILLED: {"FILLED"},
+    OrderState.CANCELED: {"CANCELED"},
+    OrderState.EXPIRED: {"EXPIRED", "EXPIRED_IN_MATCH"},
+    OrderState.REJECTED: {"REJECTED"},
+}
+_ALLOWED_STATES = frozenset(state.value for state in PositionState) - {PositionState.UNPROTECTED.value}
+# What the exchange calls a market buy; a stop leg of ours is a sell.
+_BUY = "BUY"
+
+
+def check(journal: Journal, venue: Venue, expected: Sequence[Expected]) -> Verdict:
+    """Compare both sides. The two must have been read while nothing moved."""
+    case = Case(journal, venue, expected)
+    found = [
+        *_decisions(case),
+        *_fates(case),
+        *_entries(case),
+        *_orders(case),
+        *_fills(case),
+        *_claims(case),
+        *_ids(case),
+        *_holdings(case),
+        *_positions(case),
+        *_closes(case),
+    ]
+    kinds = Counter(each.kind for each in found)
+    return Verdict(
+        disagreements=tuple(found),
+        duplicates=kinds[Wrong.ENTRY_TWICE],
+        lost=kinds[Wrong.ORDER_LOST] + kinds[Wrong.FILL_LOST],
+        unknown=sum(1 for order in journal.orders if OrderState(order.state) in _DOUBT),
+        unprotected=sum(
+            1 for lot in journal.lots if lot.is_open and lot.state == PositionState.UNPROTECTED.value
+        ),
+    )
+
+
+def entry_of(journal: Journal, signal_id: str, account_id: str) -> JournalOrder | None:
+    """The entry that counts for a Decision: its newest generation."""
+    entries = [
+        order
+        for order in journal.orders
+        if order.signal_id == signal_id and order.account_id == account_id and _is_signal_entry(order)
+    ]
+    return max(entries, key=lambda order: order.generation, default=None)
+
+
+def _is_signal_entry(order: JournalOrder) -> bool:
+    return order.leg == Leg.ENTRY and order.intent_kind == "signal"
+
+
+# --- decisions and entries -------------------------------------------------------------------------
+
+
+def _decisions(case: Case) -> Iterator[Disagreement]:
+    """One Decision per account under mandate and open-alert, none for others."""
+    counted = Counter((each.signal_id, each.account_id) for each in case.journal.decisions)
+    for (signal_id, account_id), count in counted.items():
+        if count > 1:
+            yield Disagreement(Wrong.DECISION, f"{case.name(account_id)} has {count} decisions on signal {signal_id}")
+    for signal in case.journal.signals:
+        if signal.action != "open" or signal.state == "dead":
+            continue
+        wanted = {account for source, account in case.journal.mandates if source == signal.source_id}
+        decided = {account for signal_id, account in counted if signal_id == signal.id}
+        for account_id in sorted(wanted - decided):
+            yield Disagreement(Wrong.DECISION, f"{case.name(account_id)} has no decision on the {signal.base} alert")
+        for account_id in sorted(decided - wanted):
+            yield Disagreement(
+                Wrong.DECISION, f"{case.name(account_id)} was decided on the {signal.base} alert without a mandate"
+            )
+
+
+def _fates(case: Case) -> Iterator[Disagreement]:
+    """Each account ended as the story calls for."""
+    decisions = {(each.signal_id, each.account_id): each for each in case.journal.decisions}
+    for expected in case.expected:
+        decision = decisions.get((expected.signal_id, expected.account_id))
+        if decision is None:
+            yield Disagreement(Wrong.FATE, f"{case.name(expected.account_id)} was not decided at all")
+            continue
+        said = decision.reason if decision.verdict == "skip" else None
+        if said != expected.skip_reason:
+            wanted, got = expected.skip_reason or "an order", said or "an order"
+            yield Disagreement(Wrong.FATE, f"{case.name(expected.account_id)} should get {wanted}, got {got}")
+        elif expected.is_first_executed is not None:
+            yield from _failure(case, expected)
+
+
+def _failure(case: Case, expected: Expected) -> Iterator[Disagreement]:
+    """A failure between us and the venue: was it found out as it really was?"""
+    entry = entry_of(case.journal, expected.signal_id, expected.account_id)
+    if entry is None:
+        return
+    generations = [
+        order
+        for order in case.journal.orders
+        if order.intent_id == entry.intent_id and order.leg == Leg.ENTRY and order.generation == 0
+    ]
+    was_executed = any(found.executed > ZERO for order in generations for found in case.at_venue(order))
+    if was_executed is not expected.is_first_executed:
+        wanted = "executed" if expected.is_first_executed else "never executed"
+        yield Disagreement(
+            Wrong.FATE, f"{case.name(expected.account_id)}: the first sending should have been {wanted} at the exchange"
+        )
+    if not any(order.was_in_doubt for order in generations):
+        yield Disagreement(
+            Wrong.FATE, f"{case.name(expected.account_id)}: no answer came, yet the order was never UNKNOWN"
+        )
+
+
+def _entries(case: Case) -> Iterator[Disagreement]:
+    """For each Decision exactly the entry it calls for at the exchange, none elsewhere."""
+    placed = {(each.signal_id, each.account_id) for each in case.journal.decisions if each.verdict == "place"}
+    opens = {signal.id for signal in case.journal.signals if signal.action == "open"}
+    for signal_id, account_id in sorted(placed):
+        if signal_id in opens:
+            yield from _entry(case, signal_id, account_id)
+    for order in case.journal.orders:
+        if _is_signal_entry(order) and (order.signal_id, order.account_id) not in placed:
+            yield Disagreement(Wrong.ENTRY_UNCALLED, f"{case.name(order.account_id)} has an entry nobody decided on")
+    for bought in case.venue.orders:
+        if bought.side == _BUY and bought.uid not in case.accounts_by_uid:
+            yield Disagreement(
+                Wrong.ENTRY_UNCALLED, f"exchange user {bought.uid}, whose key was refused, has order {bought.order_id}"
+            )
+
+
+def _entry(case: Case, signal_id: str, account_id: str) -> Iterator[Disagreement]:
+    entries = [
+        order
+        for order in case.journal.orders
+        if order.signal_id == signal_id and order.account_id == account_id and _is_signal_entry(order)
+    ]
+    executed = [found for order in entries for found in case.at_venue(order) if found.executed > ZERO]
+    if len(executed) > 1:
+        ids = ", ".join(found.order_id for found in executed)
+        yield Disagreement(Wrong.ENTRY_TWICE, f"{case.name(account_id)} bought {len(executed)} times: orders {ids}")
+    counts = max(entries, key=lambda order: order.generation, default=None)
+    if counts is None:
+        yield Disagreement(Wrong.ENTRY_MISSING, f"{case.name(account_id)} was decided Place and has no order")
+    elif counts.state == OrderState.FILLED and not executed:
+        yield Disagreement(Wrong.ENTRY_MISSING, f"{case.name(account_id)} counts as filled; the exchange has no such order")
+    elif OrderState(counts.state) in _NEVER_THERE and executed:
+        yield Disagreement(Wrong.ENTRY_UNCALLED, f"{case.name(account_id)} bought although its order is {counts.state}")
+
+
+# --- orders and fills, one by one ------------------------------------------------------------------
+
+
+def _orders(case: Case) -> Iterator[Disagreement]:
+    known = {(order.account_id, order.client_order_id) for order in case.journal.orders}
+    for order in case.venue.orders:
+        account_id = case.accounts_by_uid.get(order.uid, "")
+        if (account_id, order.client_order_id) not in known:
+            whose = case.name(account_id) if account_id else f"exchange user {order.uid}"
+            yield Disagreement(Wrong.ORDER_LOST, f"{whose}: order {order.order_id} at the exchange is not in the journal")
+    for ours in case.journal.orders:
+        yield from _order(case, ours)
+
+
+def _order(case: Case, order: JournalOrder) -> Iterator[Disagreement]:
+    state = OrderState(order.state)
+    if state not in ENDED and state not in RESTING or state is OrderState.CANCEL_SENT:
+        yield Disagreement(
+            Wrong.UNFINISHED, f"{case.name(order.account_id)}: {order.leg} order {order.client_order_id} is still {state}"
+        )
+        return
+    found = case.at_venue(order)
+    if len(found) > 1:
+        yield Disagreement(
+            Wrong.ID, f"{case.name(order.account_id)}: the exchange has {len(found)} orders {order.client_order_id}"
+        )
+    elif not found and state not in _NEVER_THERE and state is not OrderState.REJECTED:
+        yield Disagreement(
+            Wrong.ORDER_INVENTED,
+            f"{case.name(order.account_id)}: the journal says {state} of {order.client_order_id}, the exchange has none",
+        )
+    for theirs in found:
+        if (text := _difference(order, state, theirs)) is not None:
+            yield Disagreement(
+                Wrong.ORDER_DIFFERS, f"{case.name(order.account_id)}: order {theirs.order_id}: {text}"
+            )
+
+
+def _difference(order: JournalOrder, state: OrderState, theirs: VenueOrder) -> str | None:
+    if theirs.status not in _SAME.get(state, set()):
+        return f"the journal says {state}, the exchange {theirs.status}"
+    if (order.executed, order.executed_quote) != (theirs.executed, theirs.executed_quote):
+        return f"the journal has {order.executed} for {order.executed_quote}, the exchange {theirs.executed} for " + str(
+            theirs.executed_quote
+        )
+    if (order.symbol, order.side.upper(), order.venue_order_id) != (theirs.symbol, theirs.side, theirs.order_id):
+        return "market, side or the exchange's id differ"
+    return None
+
+
+def _fills(case: Case) -> Iterator[Disagreement]:
+    """Every fill booked once, with its own numbers."""
+    booked = Counter((each.account_id, each.symbol, each.venue_order_id, each.fill_id) for each in case.journal.fills)
+    ours = {(each.account_id, each.symbol, each.venue_order_id, each.fill_id): each for each in case.journal.fills}
+    executed = set()
+    for fill in case.venue.fills:
+        account_id = case.accounts_by_uid.get(fill.uid, "")
+        key = (account_id, fill.symbol, fill.order_id, fill.fill_id)
+        executed.add(key)
+        mine = ours.get(key)
+        if mine is None:
+            yield Disagreement(
+                Wrong.FILL_LOST, f"{case.name(account_id)}: fill {fill.fill_id} of order {fill.order_id} is not booked"
+            )
+        elif (mine.quantity, mine.price) != (fill.quantity, fill.price):
+            yield Disagreement(
+                Wrong.FILL_DIFFERS,
+                f"{case.name(account_id)}: fill {fill.fill_id} is booked as {mine.quantity} @ {mine.price}, "
+                f"the exchange has {fill.quantity} @ {fill.price}",
+            )
+    for key, count in booked.items():
+        if count > 1 or key not in executed:
+            what = f"booked {count} times" if count > 1 else "unknown to the exchange"
+            yield Disagreement(Wrong.FILL_INVENTED, f"{case.name(key[0])}: fill {key[3]} of order {key[2]} is {what}")
+
+
+# --- claims and ids --------------------------------------------------------------------------------
+
+
+def _claims(case: Case) -> Iterator[Disagreement]:
+    """Each sending has a claim of its own, committed before the exchange received it."""
+    claims: dict[tuple[str, str], list[int]] = {}
+    lists: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for order in case.journal.orders:
+        claims[order.account_id, order.client_order_id] = list(order.claimed_ms)
+        if order.list_client_id is not None:
+            lists[order.account_id, order.list_client_id].add(order.client_order_id)
+    for request in sorted(case.venue.requests, key=lambda each: each.sequence):
+        account_id = case.accounts_by_uid.get(request.uid or -1, "")
+        for client_id in request.client_ids:
+            if (account_id, client_id) in lists:
+                continue
+            waiting = claims.get((account_id, client_id), [])
+            if not waiting or waiting[0] > request.received_ms:
+                yield Disagreement(
+                    Wrong.UNCLAIMED,
+                    f"{case.name(account_id)}: the exchange received {client_id} before the journal had claimed it",
+                )
+            if waiting:
+                waiting.pop(0)
+
+
+def _ids(case: Case) -> Iterator[Disagreement]:
+    """One id per intent, leg and generation, and it is the one that follows from them."""
+    places = Counter((order.intent_id, order.account_id, order.leg, order.generation) for order in case.journal.orders)
+    for (_, account_id, leg, generation), count in places.items():
+        if count > 1:
+            yield Disagreement(Wrong.ID, f"{case.name(account_id)}: {count} {leg} orders of generation {generation}")
+    ids = Counter((order.account_id, order.client_order_id) for order in case.journal.orders)
+    for (account_id, client_id), count in ids.items():
+        if count > 1:
+            yield Disagreement(Wrong.ID, f"{case.name(account_id)}: {count} orders of the journal share {client_id}")
+    for order in case.journal.orders:
+        wanted = client_order_id(IntentId(order.intent_id), AccountId(order.account_id), order.leg, order.generation)
+        if wanted != order.client_order_id:
+            yield Disagreement(
+                Wrong.ID, f"{case.name(order.account_id)}: {order.client_order_id} does not follow from its intent"
+            )
+
+
+# --- holdings and protection -----------------------------------------------------------------------
+
+
+def _holdings(case: Case) -> Iterator[Disagreement]:
+    """Nobody owned coins before, so what the exchange holds for an account is the sum of its lots."""
+    held: dict[tuple[str, str], Decimal] = defaultdict(lambda: ZERO)
+    for lot in case.journal.lots:
+        held[lot.account_id, lot.base] += lot.quantity
+    for (uid, asset), amount in case.venue.holdings.items():
+        account_id = case.accounts_by_uid.get(uid, "")
+        if account_id and (account_id, asset) not in held and asset != "USDT":
+            held[account_id, asset] = ZERO
+        if not account_id and asset != "USDT" and amount != ZERO:
+            yield Disagreement(Wrong.HOLDING, f"exchange user {uid}, whose key was refused, holds {amount} {asset}")
+    for (account_id, asset), ours in sorted(held.items()):
+        theirs = case.venue.holdings.get((case.journal.accounts.get(account_id, -1), asset), ZERO)
+        if ours != theirs:
+            yield Disagreement(
+                Wrong.HOLDING, f"{case.name(account_id)}: the lots hold {ours} {asset}, the exchange {theirs}"
+            )
+
+
+def _positions(case: Case) -> Iterator[Disagreement]:
+    resting: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for order in case.journal.orders:
+        if order.lot_id is not None and OrderState(order.state) in RESTING and any(
+            theirs.is_open for theirs in case.at_venue(order)
+        ):
+            resting[order.account_id, order.lot_id][order.leg] += 1
+    for lot in case.journal.lots:
+        if not lot.is_open:
+            continue
+        if lot.state not in _ALLOWED_STATES:
+            reason = f" ({lot.state_reason})" if lot.state_reason else ""
+            yield Disagreement(Wrong.UNPROTECTED, f"{case.name(lot.account_id)}: {lot.symbol} is {lot.state}{reason}")
+        legs = resting[lot.account_id, lot.id]
+        if lot.state == PositionState.PROTECTED_NATIVE and legs[Leg.STOP] != 1:
+            yield Disagreement(
+                Wrong.NATIVE_ABSENT,
+                f"{case.name(lot.account_id)}: {lot.symbol} counts as protected by the exchange, "
+                f"which has {legs[Leg.STOP]} stops of it resting",
+            )
+
+
+def _closes(case: Case) -> Iterator[Disagreement]:
+    """After a close nothing of its source is left in its asset, but for what is too small to sell."""
+    for signal in case.journal.signals:
+        if signal.action != "close" or signal.state == "dead":
+            continue
+        for lot in case.journal.lots:
+            is_meant = lot.source_id == signal.source_id and lot.base == signal.base
+            if is_meant and lot.is_open and lot.state != PositionState.DUST:
+                yield Disagreement(
+                    Wrong.NOT_CLOSED,
+                    f"{case.name(lot.account_id)}: the close-alert left {lot.quantity} {lot.base}",
+                )

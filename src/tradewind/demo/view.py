@@ -1,0 +1,207 @@
+"""The picture on the terminal, drawn from the stage: words and shapes of order states, tables, the summary. Pure.
+
+A shape is a state and colour only helps it; a filled badge with a word is an environment; nothing blinks.
+Positions of paper accounts say PAPER; profit carries its sign.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tradewind.core.plan import DEFAULT_PLANS
+from tradewind.demo.stage import PositionRow, Row, Stage, clock_text
+
+# State -> (shape, word, style). NEVER_ARRIVED counts as unknown until it is planned again.
+CELLS = {
+    "SKIPPED": ("–", "skipped", "grey62"),
+    "INTENDED": ("□", "planned", "grey74"),
+    "SENT": ("◧", "sent", "cyan"),
+    "ACCEPTED": ("▤", "accepted", "cyan"),
+    "PARTIALLY_FILLED": ("◩", "partial", "cyan"),
+    "CANCEL_SENT": ("◩", "cancelling", "cyan"),
+    "FILLED": ("■", "filled", "green"),
+    "CANCELED": ("⊟", "ended unfilled", "grey62"),
+    "EXPIRED": ("⊟", "ended unfilled", "grey62"),
+    "DENIED": ("⊘", "denied", "yellow"),
+    "REJECTED": ("✕", "rejected", "yellow"),
+    "UNKNOWN": ("?", "unknown", "magenta"),
+    "BLIND": ("?", "unknown (key)", "magenta"),
+    "NEVER_ARRIVED": ("?", "never arrived", "magenta"),
+}
+_NONE = (" ", "", "")
+_PROTECTION = {
+    "protected_native": ("■ at the exchange", "green"),
+    "protected_watched": ("□ watched", "cyan"),
+    "dust": ("· dust", "grey62"),
+    "blind": ("? blind", "magenta"),
+    "blocked_by_your_order": ("⊘ blocked", "yellow"),
+    "halted": ("– halted", "yellow"),
+    "unprotected": ("✕ UNPROTECTED", "red"),
+    "unprotected_by_you": ("✕ by you", "yellow"),
+}
+# Below this height the cells of the grid stand for the table.
+_TALL = 52
+_WIDE = 118
+_LOG_SHOWN = 7
+
+
+def picture(stage: Stage, width: int, height: int) -> RenderableType:
+    """Draw the stage for a terminal of this size."""
+    parts: list[RenderableType] = [header(stage), ""]
+    left = height - 5
+    if height >= _TALL:
+        table = fan_table(stage, width)
+        parts += [table, ""]
+        left -= len(stage.rows) + 3
+    else:
+        grid = list(fan_grid(stage))
+        parts += [*grid, ""]
+        left -= len(grid) + 1
+        attention = [row for row in stage.rows.values() if row.state in _LOUD]
+        parts += [_attention(row) for row in attention[:3]]
+        left -= min(len(attention), 3)
+    log_lines = min(_LOG_SHOWN, max(3, left // 3))
+    left -= log_lines + 2
+    if stage.positions and left > 4:
+        parts += [positions_table(stage, width, most=left - 3), ""]
+    parts += [Text(text, style="grey74", no_wrap=True, overflow="ellipsis") for text in log_texts(stage, log_lines)]
+    return Group(*parts)
+
+
+_LOUD = frozenset({"UNKNOWN", "BLIND", "NEVER_ARRIVED", "REJECTED", "DENIED"})
+
+
+def header(stage: Stage) -> RenderableType:
+    """The first lines: badge, tape, time, and the sums of the fan-out."""
+    line = Text.assemble(
+        (" PAPER ", "bold white on blue"),
+        "  Tradewind demo  ",
+        (f"tape {stage.tape}", "bold"),
+        f" x{stage.speed}  seed {stage.seed}  ",
+        (stage.tape_at, "grey62"),
+        no_wrap=True,
+        overflow="ellipsis",
+    )
+    clock = clock_text(stage.elapsed) if stage.started is not None else ""
+    return Group(line, Text.assemble((stage.act, "bold"), f"  {clock}  ", sums(stage), no_wrap=True, overflow="ellipsis"))
+
+
+def sums(stage: Stage) -> Text:
+    """Placed + skipped = accounts, states and protection."""
+    states = stage.state_counts()
+    skipped = states.pop("SKIPPED", 0)
+    placed = sum(states.values())
+    if not placed and not skipped:
+        return Text("")
+    said = "  ".join(f"{CELLS.get(state, _NONE)[1] or state} {count}" for state, count in sorted(states.items()))
+    safe = sum(1 for row in stage.positions.values() if row.protection.startswith("protected"))
+    return Text(
+        f"placed {placed} + skipped {skipped} = {placed + skipped} accounts | {said} | "
+        f"protected {safe} of {len(stage.positions)}"
+    )
+
+
+def fan_table(stage: Stage, width: int) -> Table:
+    """One line per person: plan, decision with reason, state, what the exchange says, lateness."""
+    is_wide = width >= _WIDE
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="grey62")
+    table.add_column("#", justify="right")
+    table.add_column("user", no_wrap=True, overflow="ellipsis", min_width=8 if is_wide else 6)
+    table.add_column("plan", no_wrap=True)
+    if is_wide:
+        table.add_column("what happens", no_wrap=True)
+    table.add_column("decision", no_wrap=True, overflow="ellipsis", max_width=44 if is_wide else 24)
+    table.add_column("state", no_wrap=True)
+    table.add_column("order", no_wrap=True, justify="right")
+    table.add_column("quantity", no_wrap=True, justify="right")
+    table.add_column("price", no_wrap=True, justify="right")
+    table.add_column("late ms", no_wrap=True, justify="right")
+    for row in stage.rows.values():
+        person = row.person
+        cells: list[str | Text] = [str(person.number), person.name, person.plan.value]
+        if is_wide:
+            cells.append(Text(person.fate.words, style="grey74"))
+        late = "" if row.lateness_ms is None else f"{row.lateness_ms:,}"
+        table.add_row(*cells, _decision(row), _state(row), row.venue_order_id, row.quantity, row.price, late)
+    return table
+
+
+def _decision(row: Row) -> Text:
+    style = {"place": "", "skip": "grey62", "key refused": "yellow"}.get(row.decision, "")
+    text = row.decision if not row.reason else f"{row.decision}: {row.reason}"
+    return Text(text, style=style)
+
+
+def _state(row: Row) -> Text:
+    if row.decision == "key refused":
+        return Text("  no account", style="grey62")
+    shape, word, style = CELLS.get(row.state, _NONE)
+    found = " (found out)" if row.was_unknown and row.state == "FILLED" else ""
+    return Text(f"{shape} {word}{found}", style=style)
+
+
+def fan_grid(stage: Stage) -> Iterable[Text]:
+    """The fan-out as cells, one line per plan with its release time."""
+    for plan, rows in groupby(stage.rows.values(), key=lambda row: row.person.plan):
+        delay = DEFAULT_PLANS[plan].release_delay_ms
+        line = Text(f" {plan.value:<10} {delay / 1_000:g} s  ", no_wrap=True)
+        for row in rows:
+            shape, _, style = CELLS.get(row.state, _NONE)
+            refused = row.decision == "key refused"
+            line.append("x " if refused else f"{shape if shape != ' ' else '·'} ", style="grey62" if refused else style)
+        yield line
+
+
+def _attention(row: Row) -> Text:
+    shape, word, style = CELLS.get(row.state, _NONE)
+    return Text(f" {shape} {row.person.number} {row.person.name}: {word}", style=style, no_wrap=True)
+
+
+def positions_table(stage: Stage, width: int, most: int | None = None) -> Table:
+    """Open positions with price now, profit, levels and protection; dust is counted in the title."""
+    rows = sorted(stage.positions.values(), key=lambda row: (row.protection == "dust", row.symbol, row.number))
+    shown = rows if most is None else rows[:most]
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="grey62")
+    for name in ("#", "market", "quantity", "entry", "now", "P&L USDT", "%", "stop", "target", "protection"):
+        is_text = name in ("market", "protection")
+        table.add_column(name, no_wrap=True, justify="left" if is_text else "right")
+    for row in shown:
+        table.add_row(*_position(row, width))
+    if len(shown) < len(rows):
+        table.add_row("", f"and {len(rows) - len(shown)} more")
+    return table
+
+
+def _position(row: PositionRow, width: int) -> Sequence[str | Text]:
+    words, style = _PROTECTION.get(row.protection, (row.protection, ""))
+    return (
+        str(row.number),
+        row.symbol,
+        row.quantity,
+        row.entry if width >= _WIDE else row.entry[:10],
+        row.price,
+        _gain(row.pnl),
+        _gain(row.pnl_pct),
+        row.stop,
+        row.target,
+        Text(words, style=style),
+    )
+
+
+def _gain(text: str) -> Text:
+    if not text:
+        return Text("")
+    arrow, style = ("▲", "green") if text.startswith("+") else ("▼", "red")
+    return Text(f"{arrow} {text}", style=style)
+
+
+def log_texts(stage: Stage, most: int | None = None) -> list[str]:
+    """The log's last lines with their times."""
+    lines = list(stage.log)
+    shown = lines if most is None else lines[-most:]
+    return [f"{clock_text(at) if at else '':>8}  {text}" for at, text in shown]

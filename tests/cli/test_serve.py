@@ -1,0 +1,137 @@
+"""`tradewind serve` as a process: first start, second start, old schema, end by signal."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests.support.command import Command
+
+from tradewind.infra.db import Db
+
+# A cold start imports the whole platform and starts the paper venue; a loaded machine needs its time.
+_START_S = 60
+_STOP_S = 30
+
+
+def environment(folder: Path) -> dict[str, str]:
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("TRADEWIND_")},
+        "TRADEWIND_DATA_DIR": str(folder / "data"),
+        "TRADEWIND_KEK_FILE": str(folder / "keys" / "kek"),
+        "TRADEWIND_LOG__JSON": "true",
+    }
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Start `serve` on a free port; yields the process and its address; ends it in every case."""
+    log = folder / "serve.log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tradewind", "serve", "--port", "0"],
+            env=environment(folder),
+            cwd=folder,
+            stderr=file,
+            text=True,
+        )
+    try:
+        yield process, address_of(process, log)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def address_of(process: subprocess.Popen[str], log: Path) -> str:
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline and process.poll() is None:
+        for line in log.read_text().splitlines():
+            said = json.loads(line) if line.startswith("{") else {}
+            if said.get("event") == "cli.serve.listening":
+                return str(said["url"])
+        time.sleep(0.05)
+    raise AssertionError(f"serve did not come up: {log.read_text()}")
+
+
+def get(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+
+
+def test_serve_when_first_started_makes_database_and_key_answers_and_ends_by_signal(tmp_path: Path) -> None:
+    with serving(tmp_path) as (process, url):
+        assert url.startswith("http://127.0.0.1:")
+        assert get(f"{url}/api/v1/health") == 200
+        assert get(f"{url}/api/v1/me") == 401
+        second = subprocess.run(
+            [sys.executable, "-m", "tradewind", "serve", "--port", "0"],
+            env=environment(tmp_path),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=_START_S,
+        )
+        assert second.returncode == 1
+        assert f"process {process.pid}" in second.stderr
+        assert "Traceback" not in second.stderr
+        assert get(f"{url}/api/v1/health") == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(_STOP_S) == 0
+    assert (tmp_path / "data" / "tradewind.db").stat().st_mode & 0o077 == 0
+    log = (tmp_path / "serve.log").read_text()
+    assert "Traceback" not in log
+
+
+def test_serve_when_killed_can_be_started_again(tmp_path: Path) -> None:
+    with serving(tmp_path) as (process, _):
+        process.kill()
+        process.wait()
+    with serving(tmp_path) as (_, url):
+        assert get(f"{url}/api/v1/health") == 200
+
+
+def test_serve_when_the_port_is_taken_says_so_and_ends(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+    with serving(one) as (_, url):
+        port = url.rpartition(":")[2]
+        second = subprocess.run(
+            [sys.executable, "-m", "tradewind", "serve", "--port", port],
+            env=environment(two),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=_START_S,
+        )
+    assert second.returncode == 1
+    assert port in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+def test_serve_when_the_schema_is_not_this_releases_refuses_and_changes_nothing(tmp_path: Path) -> None:
+    command = Command(tmp_path)
+    command.out("db", "upgrade")
+    db = Db.open(f"sqlite:///{command.database}")
+    db.write_now(lambda tx: tx.exec_driver_sql("UPDATE alembic_version SET version_num = 'from_the_future'"))
+    db.close()
+    assert "written by a newer Tradewind" in command.refused("serve", "--port", "0").message
+
+
+@pytest.mark.parametrize("port", ["65536", "-1"])
+def test_serve_when_the_port_is_no_port_is_wrong_usage(tmp_path: Path, port: str) -> None:
+    assert Command(tmp_path).run("serve", "--port", port).exit_code == 2
