@@ -198,6 +198,17 @@ def test_decide_in_dry_run_then_decided_in_full() -> None:
     assert isinstance(run(who=candidate(gate=open_gate(PAPER, is_dry_run=True))), Place)
 
 
+@pytest.mark.parametrize(("seconds", "placed"), [(60, True), (61, False)])
+def test_decide_without_a_given_age_then_sixty_seconds(seconds: int, placed: bool) -> None:
+    answer = decide(signal(), UNKNOWN_VIEW, mandate(), candidate(), exposure(), now=after(seconds))
+    assert isinstance(answer, Place) is placed
+
+
+def test_decide_when_nothing_is_bound_by_default_then_only_the_balance_is_missing() -> None:
+    answer = run(obeys=mandate(max_open_positions=1), bound=Exposure(free_quote=money("1000 USDT")))
+    assert isinstance(answer, Place)
+
+
 def test_decide_when_alert_and_close_carry_the_same_second_then_not_superseded() -> None:
     assert isinstance(run(said=signal(alert_at=NOW), bound=exposure(last_close_at=NOW)), Place)
 

@@ -11,7 +11,7 @@ import pytest
 import tradewind.core
 
 NAMES = sorted(module.name for module in pkgutil.iter_modules(tradewind.core.__path__))
-WITH_WORKED_EXAMPLE = {"sizing", "position", "pnl", "plan", "money", "symbols", "ids", "working"}
+WITH_WORKED_EXAMPLE = {"sizing", "position", "pnl", "plan", "money", "symbols", "ids", "working", "protection"}
 
 
 @pytest.mark.parametrize("name", NAMES)

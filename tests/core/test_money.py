@@ -97,6 +97,17 @@ def test_money_when_assets_differ_then_never_combined() -> None:
             combine()
 
 
+def test_money_when_compared_then_by_amount() -> None:
+    one, two = money("1 USDT"), money("2 USDT")
+    assert [one < two, two < one, one < one, one <= one, two <= one] == [True, False, False, True, False]
+    assert [two > one, one > two, one > one, one >= one, one >= two] == [True, False, False, True, False]
+
+
+@pytest.mark.parametrize("text", ["1e40", "1e-40"])
+def test_decimal_when_at_the_edge_of_the_range_then_read(text: str) -> None:
+    assert decimal(text) == D(text)
+
+
 def test_money_when_negated_then_no_digit_is_lost() -> None:
     amount = D("1234567890123456789012345678901.123456789")
     assert (-Money(amount, money("1 USDT").asset)).amount == amount.copy_negate()

@@ -104,6 +104,10 @@ def test_size_when_order_is_larger_than_the_venue_takes_then_capped() -> None:
     assert spend(size(instrument=replace(btcusdt(), max_notional=D(60)), wanted_quote=D(100))) == "60 USDT"
 
 
+def test_size_when_venue_states_no_largest_quantity_then_not_capped() -> None:
+    assert spend(size(instrument=replace(btcusdt(), max_quantity=D(0)), wanted_quote=D(100))) == "100 USDT"
+
+
 def test_size_when_quote_is_won_then_whole_won() -> None:
     won = replace(btcusdt(), quote=KRW, step=D("0.00000001"), min_quantity=D(0), min_notional=D(5000))
     answer = size_entry(

@@ -32,6 +32,8 @@ btcusdt              BTC USDT
 Btc/Usdt             BTC USDT
 KRW-BTC              BTC KRW
 BTC-KRW              BTC KRW
+KRW/BTC              BTC KRW
+KRWBTC               BTC KRW
 BTC/KRW              BTC KRW
 BTCKRW               BTC KRW
 USDT-BTC             BTC USDT
@@ -258,6 +260,21 @@ def _symbols(node: object) -> list[dict[str, Asset]]:
             return [node]
         return [found for value in node.values() for found in _symbols(value)]
     return [found for value in node for found in _symbols(value)] if isinstance(node, list) else []
+
+
+@pytest.mark.parametrize(
+    ("venue", "text"),
+    [("binance", "BTCKRW"), ("binanceus", "BTCKRW"), ("bybit", "BTCKRW"), ("upbit", "KRW-BTC"), ("kraken", "BTC/KRW")],
+)
+def test_format_symbol_is_the_venue_spelling(venue: str, text: str) -> None:
+    assert format_symbol(BTC, Asset("KRW"), VenueName(venue)) == text
+
+
+def test_parse_symbol_of_forty_characters_is_read_and_of_one_more_refused() -> None:
+    longest = "A" * 20 + ":" + "B" * 19
+    assert parse_symbol(longest) == SymbolRef(Asset("B" * 19), None, "A" * 20)
+    with pytest.raises(InvalidInput, match="too long"):
+        parse_symbol(longest + "B")
 
 
 def at_quote(quote: Asset, *, status: InstrumentStatus = InstrumentStatus.TRADING, base: Asset = BTC) -> Instrument:

@@ -319,6 +319,7 @@ def test_secret_of_another_service_when_sent_is_not_kept(name: str) -> None:
         ('{"action":"buy","ticker":"BTC\u200bUSDT"}'.encode(), "not_text"),
         ('{"action":"buy","ticker":"ＢТＣUSDT"}'.encode(), "symbol_not_ascii"),
         (b'{"action":"buy","ticker":"\\u0000BTC"}', "not_text"),
+        (b"close BTCUSDT tp=\x00", "not_text"),
         (b'{"action":"buy"', "malformed_json"),
         (b'{"action":"buy"} trailing', "malformed_json"),
     ],
@@ -379,5 +380,5 @@ def test_any_object_when_parsed_is_read_the_same_twice(body: dict[str, Any]) -> 
     assert first == second
     for one in first if isinstance(first, list) else ():
         # What was accepted can be stored: everything kept is text a database takes.
-        one.raw.encode("utf-8")
-        assert "\x00" not in one.draft.symbol_text
+        kept = (one.raw, one.draft.symbol_text, one.sender_id, one.draft.strategy, one.draft.exchange)
+        assert all("\x00" not in text and text.encode("utf-8") for text in kept if text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections.abc import AsyncIterator, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -219,6 +220,41 @@ async def test_burst_over_50_when_posted_is_a_429_and_refills_by_ten_a_second(
     await house.people.clock.advance(0.5)
     statuses = [(await sender.post(house.hook, json=ENTRY)).status_code for _ in range(6)]
     assert statuses == [202] * 5 + [429]
+
+
+async def test_address_with_a_slash_at_the_end_is_no_redirect(house: House, sender: httpx.AsyncClient) -> None:
+    assert (await sender.post(f"{house.hook}/", json=ENTRY)).status_code == 202
+
+
+def _damaged(rng: random.Random, body: bytes) -> bytes:
+    """A body with a few bytes changed, taken out, doubled or put in."""
+    damaged = bytearray(body)
+    for _ in range(rng.randint(1, 4)):
+        at = rng.randrange(len(damaged) + 1)
+        part = rng.choice(
+            [b"", b"\x00", b"\xff", b'"', b"{", b"]", b"1e999", b"NaN", b"null", b"{{close}}", b",", b":"]
+        )
+        damaged[at : at + rng.randint(0, 6)] = part
+    return bytes(damaged)
+
+
+async def test_damaged_alerts_when_posted_are_never_our_fault(house: House, sender: httpx.AsyncClient) -> None:
+    whole = [
+        json.dumps(
+            {**ENTRY, "price": "67000.5", "sl": 66000, "tp": [70000, 71000], "id": "a", "sent_at": "x"}
+        ).encode(),
+        json.dumps([ENTRY, {"action": "close", "ticker": "ETHUSDT"}]).encode(),
+        b"buy BTCUSDT sl=66000 tp=70000 @ 67000",
+        b"X: order buy @ 0.1 filled on BTCUSDT. New strategy position is 0.1",
+    ]
+    rng, seen = random.Random(20_261_120), set[int]()
+    for _ in range(300):
+        await house.people.clock.advance(0.2)
+        answer = await sender.post(house.hook, content=_damaged(rng, rng.choice(whole)))
+        seen.add(answer.status_code)
+        assert answer.status_code in (202, 400, 409, 422), answer.text
+        assert answer.json().keys() >= ({"id"} if answer.status_code == 202 else {"code", "detail"})
+    assert {202, 400, 422} <= seen
 
 
 async def test_answer_when_the_body_holds_secrets_repeats_none(house: House, sender: httpx.AsyncClient) -> None:

@@ -133,6 +133,14 @@ async def test_status_may_come_with_json_or_nothing(sim: Sim, trader: Trader, bo
     assert (await trader.market_buy()).body[: len(expected) or 1] == expected
 
 
+async def test_status_may_be_the_refusal_of_a_restricted_country(sim: Sim, trader: Trader) -> None:
+    msg = "Service unavailable from a restricted location"
+    await sim.fault("status", status=451, body="json", code=0, msg=msg, executed=False, times=1)
+    reply = await trader.market_buy()
+    assert (reply.status, reply.json) == (451, {"code": 0, "msg": msg})
+    assert await executed(sim, trader) == []
+
+
 @pytest.mark.parametrize("was_executed", [True, False])
 async def test_timeout_is_1007_executed_or_not(sim: Sim, trader: Trader, was_executed: bool) -> None:
     await sim.fault("timeout_1007", executed=was_executed, value=10, times=1)
@@ -184,6 +192,8 @@ async def test_processing_over_the_timeout_is_1007_and_executes_behind_it() -> N
         assert (reply.status, reply.code) == (504, -1007)
         assert await executed(sim, trader) == []
         await eventually(lambda: executed(sim, trader), ["FILLED"])
+        row = await last_request(sim)
+        assert (row["executed"], row["status"], row["code"], row["heard"]) == (True, 504, -1007, "timeout -1007")
 
 
 async def eventually(read: Callable[[], Awaitable[Any]], wanted: Any) -> None:
@@ -300,6 +310,17 @@ async def test_stream_drop_cuts_the_sockets_of_the_account_only(sim: Sim, trader
         assert (await kept.call("ping"))["status"] == 200
 
 
+async def test_server_shutdown_is_announced_before_the_sockets_close(sim: Sim, trader: Trader) -> None:
+    async with sim.ws_api() as ws, sim.stream("/stream?streams=btcusdt@trade") as market:
+        await subscribed(sim, trader, ws)
+        await sim.fault("server_shutdown", stream="all")
+        assert (await ws.event())["event"]["e"] == "serverShutdown"
+        assert (await market.event())["stream"] == "!serverShutdown"
+        for ended in (ws, market):
+            with pytest.raises(ConnectionError):
+                await ended.event()
+
+
 async def test_reordered_events_hold_the_same_facts(sim: Sim, trader: Trader) -> None:
     await sim.fault("reorder", uid=trader.uid)
     async with sim.ws_api() as ws:
@@ -327,6 +348,11 @@ async def test_storm_is_repeatable_by_seed() -> None:
             return [",".join(row["faults"]) for row in rows]
 
     assert await run(1) == await run(1) != await run(2)
+
+
+async def test_storm_may_be_on_from_the_start() -> None:
+    async with running_sim(storm=1.0) as sim:
+        assert [fault["kind"] for fault in await sim.control("GET", "/faults")] == ["storm"]
 
 
 async def test_faults_are_listed_and_refused_when_malformed(sim: Sim) -> None:

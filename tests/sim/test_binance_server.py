@@ -1,5 +1,6 @@
 """The process: start, stop, restart, one owner of the file, the announcement."""
 
+import asyncio
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from tests.support.sim_binance import TestClock, Trader, running_sim
+from tests.support.sim_binance import TestClock, Trader, WsClient, running_sim
 
 from tradewind.sim.exchange_store import StoreBusy
 from tradewind.sim.server import SimServer, SimSettings
@@ -80,10 +81,14 @@ async def test_stop_ends_open_sockets_and_waiting_requests_at_once() -> None:
         await sim.fault("delay_ms", value=60_000, calls=["*"])
         async with sim.ws_api() as ws:
             await ws.ws.send_str(json.dumps({"id": 1, "method": "account.status", "params": trader.ws_params()}))
-            await sim.server.stop()
-            with pytest.raises(ConnectionError):
-                await ws.receive()
+            await asyncio.gather(sim.server.stop(), hears_the_end(ws))
         await sim.server.stop()
+
+
+async def hears_the_end(ws: WsClient) -> None:
+    assert (await ws.receive())["event"]["e"] == "serverShutdown"
+    with pytest.raises(ConnectionError):
+        await ws.receive()
 
 
 async def test_abrupt_clients_leave_the_server_well() -> None:

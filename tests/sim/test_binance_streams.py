@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
+import aiohttp
 import pytest
 from tests.support.sim_binance import Sim, WsClient, running_sim
 
@@ -116,6 +117,18 @@ async def test_timed_stream_has_the_documented_fields(sim: Sim, stream: str, kin
         assert list(event["k"]) == ["t", "T", "s", "i", "f", "L", "o", "c", "h", "l", "v", "n", "x", "q", "V", "Q", "B"]
 
 
+async def test_candle_is_sent_as_closed_although_nothing_trades_any_more(sim: Sim) -> None:
+    sim.clock.offset_ms += 60_000 - sim.clock() % 60_000
+    async with sim.stream("/ws/btcusdt@kline_1m") as ws:
+        await sim.price("BTCUSDT", "80000")
+        candle = (await ws.event())["k"]
+        assert (candle["x"], candle["c"], candle["n"]) == (False, "80000.00000000", 1)
+        sim.clock.offset_ms += 61_000
+        closed = (await ws.event())["k"]
+    assert (closed["x"], closed["t"]) == (True, candle["t"])
+    assert closed["T"] == closed["t"] + 59_999
+
+
 async def test_array_ticker_holds_changed_symbols_only(sim: Sim) -> None:
     async with sim.stream("/ws/!miniTicker@arr") as ws:
         await sim.price("BTCUSDT", "80000")
@@ -145,6 +158,13 @@ async def test_depth_differences_build_the_book_the_snapshot_shows(sim: Sim) -> 
     bids.update(second["b"])
     left = sorted(([p, q] for p, q in bids.items() if float(q)), key=lambda level: -float(level[0]))
     assert left == after["bids"]
+
+
+async def test_microseconds_on_a_socket_are_refused_and_not_ignored(sim: Sim) -> None:
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        async with sim.stream("/ws/btcusdt@trade?timeUnit=MICROSECOND"):
+            pass
+    assert refused.value.status == 400
 
 
 @pytest.mark.parametrize(

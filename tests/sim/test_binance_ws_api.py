@@ -235,6 +235,8 @@ async def test_logged_on_session_needs_no_key_and_no_signature(sim: Sim, ed: EdT
         assert (await ws.call("session.subscriptions"))["result"] == [{"subscriptionId": 0}]
         late = await ws.call("order.place", {**LIMIT, "timestamp": sim.clock() - 9000})
         assert late["error"]["code"] == -1021
+        await sim.control("PATCH", f"/keys/{ed.api_key}", {"trading": False})
+        assert (await ws.call("order.place", {**LIMIT, "timestamp": sim.clock()}))["error"]["code"] == -2015
         await ws.call("session.logout")
         assert (await ws.call("order.place", {**LIMIT, "timestamp": sim.clock()}))["error"]["code"] == -2014
 

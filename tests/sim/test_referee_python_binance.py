@@ -30,6 +30,8 @@ async def client(sim: Sim, trader: Trader) -> AsyncIterator[Any]:
     }
     our_client: Any = type("OurClient", (binance.AsyncClient,), addresses)
     opened = await our_client.create(trader.api_key, trader.secret)
+    # Its closing waits for one whole read timeout; the default would cost every test ten seconds.
+    opened.ws_api.TIMEOUT = 2
     try:
         yield opened
     finally:

@@ -103,6 +103,8 @@ class World:
 
     async def stop_platform(self) -> None:
         """End the platform as SIGTERM would, its connections first."""
+        if not self._tasks:
+            return
         if self._server is not None:
             self._server.should_exit = True
             self._server.force_exit = True

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import uvloop
-
 from tests.support.raw_server import Conversation, RawServer, raw_server, reply
+
 from tradewind.venues.errors import NotSent
 from tradewind.venues.transport import AnswerLost, HttpRequest, Timeouts, Transport
 

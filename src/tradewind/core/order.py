@@ -373,17 +373,6 @@ def _moved(order: Order, target: OrderState, at: datetime, **changes: object) ->
     return replace(order, state=target, ended_at=ended_at, rev=order.rev + 1, **changes)  # type: ignore[arg-type]
 
 
-# How far along a venue's word is; a lower word never replaces a higher one at equal executed quantity.
-_RANK: Mapping[OrderState, int] = {
-    _S.ACCEPTED: 1,
-    _S.PARTIALLY_FILLED: 2,
-    _S.REJECTED: 3,
-    _S.EXPIRED: 3,
-    _S.CANCELED: 3,
-    _S.FILLED: 4,
-}
-
-
 def _apply_report(order: Order, report: VenueReport) -> Applied:
     executed = max(order.executed, report.executed)
     executed_quote = max(order.executed_quote, report.executed_quote)
@@ -429,14 +418,9 @@ def _target_of(order: Order, report: VenueReport) -> tuple[OrderState, Incident 
         return current, Incident.REPORT_ON_UNSENT
     if current is _S.CANCEL_SENT and said in (_S.ACCEPTED, _S.PARTIALLY_FILLED) and not report.is_cancel_refused:
         return current, None
-    if current in (_S.ACCEPTED, _S.PARTIALLY_FILLED) and _is_older(order, report):
+    # Less executed than we know of: an older word, even if it tells of an end.
+    if current in (_S.ACCEPTED, _S.PARTIALLY_FILLED) and report.executed < order.executed:
         return current, None
     if said not in TRANSITIONS[current]:
         return current, None
     return said, None
-
-
-def _is_older(order: Order, report: VenueReport) -> bool:
-    if report.executed < order.executed:
-        return True
-    return report.executed == order.executed and _RANK[report.state] < _RANK[order.state]

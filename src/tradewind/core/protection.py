@@ -99,8 +99,23 @@ class Means:
 def wanted_protection(lot: Lot, instrument: Instrument, price_now: Price | None, means: Means) -> Wanted:
     """Say what protection an open lot wants now; the quantity is rounded down to the step.
 
-    A lot of 0.0103 BTC with stop 48,500 and target 53,000 at a price of 50,100 wants an OCO of 0.0103;
-    at 48,400 it wants a market sale. `price_now` None (unknown) never makes a market sale.
+    `price_now` None (unknown) never makes a market sale.
+
+    >>> from datetime import UTC
+    >>> from decimal import Decimal as D
+    >>> from tradewind.core.ids import AccountId, LotId, OrderId
+    >>> from tradewind.core.instrument import BINANCE
+    >>> from tradewind.core.money import Asset
+    >>> btc, usdt = Asset("BTC"), Asset("USDT")
+    >>> spec = Instrument(BINANCE, "BTCUSDT", btc, usdt, D("0.01"), D("0.00001"), D("0.00001"), D(9000), D(5))
+    >>> lot = Lot(id=LotId("l"), account_id=AccountId("a"), symbol="BTCUSDT", base=btc, quote=usdt,
+    ...           entry_order_id=OrderId("o"), opened_at=datetime(2026, 1, 1, tzinfo=UTC),
+    ...           quantity=Quantity(D("0.010304")), stop=Price(D(48500)), target=Price(D(53000)))
+    >>> wanted = wanted_protection(lot, spec, Price(D(50100)), Means(Native.OCO))
+    >>> type(wanted).__name__, str(wanted.quantity)
+    ('OcoWanted', '0.0103')
+    >>> wanted_protection(lot, spec, Price(D(48400)), Means(Native.OCO)).cause   # already below the stop
+    <ExitCause.STOP: 'stop'>
     """
     lowest = lot.stop or lot.target
     if not lot.is_open or lowest is None:

@@ -94,6 +94,9 @@ def parse_symbol(text: str) -> SymbolRef:
         base, quote = _split_joined(pair, text)
     else:
         base, quote = _split_written(pair, separator, exchange, text)
+    # Nobody prices won in coins: KRW first is always the Upbit way, whatever stands between.
+    if base == "KRW" and quote is not None:
+        base, quote = quote, base
     if quote is None and base in _FIAT:
         _refuse(text, f"{base} is money, not a coin.")
     if base == quote:
@@ -184,9 +187,7 @@ def _split_written(pair: str, separator: str, exchange: str | None, text: str) -
 
 def _is_reversed(left: str, right: str, exchange: str | None) -> bool:
     """Say whether LEFT-RIGHT is written the Upbit way, quote first."""
-    if left == "KRW":
-        return True
-    if right == "KRW" or exchange not in (None, "UPBIT"):
+    if "KRW" in (left, right) or exchange not in (None, "UPBIT"):
         return False
     # Upbit quotes in KRW, USDT and BTC; anybody else's USDT-USD or BTC-USDT has its money on the right.
     if exchange is None and right in _MONEY:

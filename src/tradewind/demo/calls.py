@@ -77,7 +77,9 @@ class Door:
                 return Answer(response.status, await response.json() if is_json else await response.text())
         except (aiohttp.ClientError, TimeoutError) as error:
             reason = str(error) or type(error).__name__
-            raise Unavailable("demo_no_answer", f"The {self.what} did not answer {method} {_shown(path)}: {reason}.") from None
+            raise Unavailable(
+                "demo_no_answer", f"The {self.what} did not answer {method} {_shown(path)}: {reason}."
+            ) from None
 
     async def demand(
         self, method: str, path: str, *, token: str | None = None, body: Any = None, params: Any = None
@@ -178,5 +180,7 @@ async def wait_until_served(door: Door, path: str, *, within_s: float = 30.0) ->
         if answer.status == 200:
             return
         if asyncio.get_running_loop().time() > deadline:
-            raise Unavailable("demo_not_served", f"The {door.what} does not answer {path} (last status {answer.status}).")
+            raise Unavailable(
+                "demo_not_served", f"The {door.what} does not answer {path} (last status {answer.status})."
+            )
         await asyncio.sleep(0.1)

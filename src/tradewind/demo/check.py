@@ -52,6 +52,16 @@ class Wrong(StrEnum):
     UNPROTECTED = "unprotected"
     NATIVE_ABSENT = "native_absent"
     NOT_CLOSED = "not_closed"
+    KEY = "key"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyOutcome:
+    """What became of a person's key: the refusal's code, None where it was taken; and what should have."""
+
+    number: int
+    expected: str | None
+    code: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +132,11 @@ _ALLOWED_STATES = frozenset(state.value for state in PositionState) - {PositionS
 _BUY = "BUY"
 
 
-def check(journal: Journal, venue: Venue, expected: Sequence[Expected]) -> Verdict:
+def check(journal: Journal, venue: Venue, expected: Sequence[Expected], keys: Sequence[KeyOutcome] = ()) -> Verdict:
     """Compare both sides. The two must have been read while nothing moved."""
     case = Case(journal, venue, expected)
     found = [
+        *_keys(keys),
         *_decisions(case),
         *_fates(case),
         *_entries(case),
@@ -143,9 +154,7 @@ def check(journal: Journal, venue: Venue, expected: Sequence[Expected]) -> Verdi
         duplicates=kinds[Wrong.ENTRY_TWICE],
         lost=kinds[Wrong.ORDER_LOST] + kinds[Wrong.FILL_LOST],
         unknown=sum(1 for order in journal.orders if OrderState(order.state) in _DOUBT),
-        unprotected=sum(
-            1 for lot in journal.lots if lot.is_open and lot.state == PositionState.UNPROTECTED.value
-        ),
+        unprotected=sum(1 for lot in journal.lots if lot.is_open and lot.state == PositionState.UNPROTECTED.value),
     )
 
 
@@ -161,6 +170,14 @@ def entry_of(journal: Journal, signal_id: str, account_id: str) -> JournalOrder 
 
 def _is_signal_entry(order: JournalOrder) -> bool:
     return order.leg == Leg.ENTRY and order.intent_kind == "signal"
+
+
+def _keys(keys: Sequence[KeyOutcome]) -> Iterator[Disagreement]:
+    """The right keys were taken, the others refused for the right reason."""
+    for key in keys:
+        if key.code != key.expected:
+            wanted, got = key.expected or "taken", key.code or "taken"
+            yield Disagreement(Wrong.KEY, f"the key of user {key.number} should be {wanted}, was {got}")
 
 
 # --- decisions and entries -------------------------------------------------------------------------
@@ -254,7 +271,9 @@ def _entry(case: Case, signal_id: str, account_id: str) -> Iterator[Disagreement
     if counts is None:
         yield Disagreement(Wrong.ENTRY_MISSING, f"{case.name(account_id)} was decided Place and has no order")
     elif counts.state == OrderState.FILLED and not executed:
-        yield Disagreement(Wrong.ENTRY_MISSING, f"{case.name(account_id)} counts as filled; the exchange has no such order")
+        yield Disagreement(
+            Wrong.ENTRY_MISSING, f"{case.name(account_id)} counts as filled; the exchange has no such order"
+        )
     elif OrderState(counts.state) in _NEVER_THERE and executed:
         yield Disagreement(Wrong.ENTRY_UNCALLED, f"{case.name(account_id)} bought although its order is {counts.state}")
 
@@ -268,16 +287,19 @@ def _orders(case: Case) -> Iterator[Disagreement]:
         account_id = case.accounts_by_uid.get(order.uid, "")
         if (account_id, order.client_order_id) not in known:
             whose = case.name(account_id) if account_id else f"exchange user {order.uid}"
-            yield Disagreement(Wrong.ORDER_LOST, f"{whose}: order {order.order_id} at the exchange is not in the journal")
+            yield Disagreement(
+                Wrong.ORDER_LOST, f"{whose}: order {order.order_id} at the exchange is not in the journal"
+            )
     for ours in case.journal.orders:
         yield from _order(case, ours)
 
 
 def _order(case: Case, order: JournalOrder) -> Iterator[Disagreement]:
     state = OrderState(order.state)
-    if state not in ENDED and state not in RESTING or state is OrderState.CANCEL_SENT:
+    if (state not in ENDED and state not in RESTING) or state is OrderState.CANCEL_SENT:
         yield Disagreement(
-            Wrong.UNFINISHED, f"{case.name(order.account_id)}: {order.leg} order {order.client_order_id} is still {state}"
+            Wrong.UNFINISHED,
+            f"{case.name(order.account_id)}: {order.leg} order {order.client_order_id} is still {state}",
         )
         return
     found = case.at_venue(order)
@@ -288,21 +310,20 @@ def _order(case: Case, order: JournalOrder) -> Iterator[Disagreement]:
     elif not found and state not in _NEVER_THERE and state is not OrderState.REJECTED:
         yield Disagreement(
             Wrong.ORDER_INVENTED,
-            f"{case.name(order.account_id)}: the journal says {state} of {order.client_order_id}, the exchange has none",
+            f"{case.name(order.account_id)}: the journal has {order.client_order_id} as {state}, the exchange has none",
         )
     for theirs in found:
         if (text := _difference(order, state, theirs)) is not None:
-            yield Disagreement(
-                Wrong.ORDER_DIFFERS, f"{case.name(order.account_id)}: order {theirs.order_id}: {text}"
-            )
+            yield Disagreement(Wrong.ORDER_DIFFERS, f"{case.name(order.account_id)}: order {theirs.order_id}: {text}")
 
 
 def _difference(order: JournalOrder, state: OrderState, theirs: VenueOrder) -> str | None:
     if theirs.status not in _SAME.get(state, set()):
         return f"the journal says {state}, the exchange {theirs.status}"
     if (order.executed, order.executed_quote) != (theirs.executed, theirs.executed_quote):
-        return f"the journal has {order.executed} for {order.executed_quote}, the exchange {theirs.executed} for " + str(
-            theirs.executed_quote
+        return (
+            f"the journal has {order.executed} for {order.executed_quote}, the exchange {theirs.executed} for "
+            + str(theirs.executed_quote)
         )
     if (order.symbol, order.side.upper(), order.venue_order_id) != (theirs.symbol, theirs.side, theirs.order_id):
         return "market, side or the exchange's id differ"
@@ -404,8 +425,10 @@ def _holdings(case: Case) -> Iterator[Disagreement]:
 def _positions(case: Case) -> Iterator[Disagreement]:
     resting: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for order in case.journal.orders:
-        if order.lot_id is not None and OrderState(order.state) in RESTING and any(
-            theirs.is_open for theirs in case.at_venue(order)
+        if (
+            order.lot_id is not None
+            and OrderState(order.state) in RESTING
+            and any(theirs.is_open for theirs in case.at_venue(order))
         ):
             resting[order.account_id, order.lot_id][order.leg] += 1
     for lot in case.journal.lots:

@@ -42,7 +42,9 @@ def read_journal(file: Path) -> Journal:
         db.execute("BEGIN")
         steps = _steps(db)
         return Journal(
-            accounts={row["id"]: int(row["venue_user_id"]) for row in db.execute("SELECT id, venue_user_id FROM accounts")},
+            accounts={
+                row["id"]: int(row["venue_user_id"]) for row in db.execute("SELECT id, venue_user_id FROM accounts")
+            },
             mandates=[(row[0], row[1]) for row in db.execute("SELECT source_id, account_id FROM mandates")],
             signals=[
                 JournalSignal(**dict(row))

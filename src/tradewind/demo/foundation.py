@@ -144,9 +144,7 @@ class _Desk:
     def _login(self, tx: Tx, new: NewUser, plan: PlanName, scopes: frozenset[Scope]) -> Login:
         user: User = self.identity.create_user(tx, new, actor=_ACTOR)
         self.billing.set_subscription(tx, user.id, plan, actor=_ACTOR)
-        issued = self.identity.issue_token(
-            tx, user.id, label="demo", scopes=scopes, actor=_ACTOR, life=_TOKEN_LIFE
-        )
+        issued = self.identity.issue_token(tx, user.id, label="demo", scopes=scopes, actor=_ACTOR, life=_TOKEN_LIFE)
         return Login(user.id, user.email, issued.token.reveal_text())
 
     def _source(self, tx: Tx, owner: Login, name: str) -> Hook:

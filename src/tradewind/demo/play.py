@@ -10,22 +10,24 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from rich.console import RenderableType
 from rich.text import Text
 
 from tradewind.core.errors import Conflict, InvalidInput
-from tradewind.demo.acts import Acts, Players
+from tradewind.demo.acts import Acts
 from tradewind.demo.calls import Door, Exchange, open_session, wait_until_served
 from tradewind.demo.cast import build_cast
 from tradewind.demo.check import Verdict
 from tradewind.demo.foundation import Foundation, Places, lay_foundation
+from tradewind.demo.players import Players
 from tradewind.demo.processes import Child
 from tradewind.demo.screen import Screen, demand_capturable, save_capture
 from tradewind.demo.stage import Row, Stage
@@ -73,7 +75,7 @@ def run(options: Options) -> int:
         return 128 + ended.number
 
 
-async def _until_signal(work: asyncio.Coroutine) -> int:  # type: ignore[type-arg]
+async def _until_signal(work: Coroutine[Any, Any, int]) -> int:
     """Await the work; a signal cancels it, waits for its cleaning up, and is told as _Ended."""
     loop = asyncio.get_running_loop()
     task: asyncio.Task[int] = loop.create_task(work)
@@ -292,4 +294,3 @@ def _addresses(players: Players) -> list[str]:
         f"  try         curl -H 'Authorization: Bearer {user.token}' {base}/api/v1/positions",
         "Ctrl-C ends both processes and removes their files.",
     ]
-

@@ -48,8 +48,7 @@ class Child:
 
     async def start(self) -> None:
         """Start it, out of reach of the terminal's Ctrl-C: its end is this process's business."""
-        # Opening two small files is no wait worth a thread.
-        self._files = [self.output.open("wb"), self.log.open("wb")]  # noqa: ASYNC230
+        self._files = [self.output.open("wb"), self.log.open("wb")]
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

@@ -97,7 +97,12 @@ class Screen:
 def save_capture(parts: list[RenderableType], file: Path) -> None:
     """Write a picture to an .svg or .txt file. Raises InvalidInput for another ending or an unwritable place."""
     console = Console(
-        record=True, width=_CAPTURE_WIDTH, file=io.StringIO(), force_terminal=True, highlight=False, color_system="truecolor"
+        record=True,
+        width=_CAPTURE_WIDTH,
+        file=io.StringIO(),
+        force_terminal=True,
+        highlight=False,
+        color_system="truecolor",
     )
     for part in parts:
         console.print(part)

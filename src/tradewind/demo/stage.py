@@ -164,7 +164,9 @@ class Stage:
         average = (Decimal(order["executed_quote"]) / executed).quantize(_PRICE_STEP) if executed > 0 else Decimal(0)
         self.hits[order["leg"]] += 1
         name = self.rows[number].person.name
-        self.say(f"{number:>2} {name}: {words} on {order['symbol']}, sold {order['executed']} at {shown_price(average)}")
+        self.say(
+            f"{number:>2} {name}: {words} on {order['symbol']}, sold {order['executed']} at {shown_price(average)}"
+        )
 
     def see_counts(self, signal_id: str, counts: Mapping[str, Any]) -> None:
         """The platform's own counts of a fan-out: states of what was placed, and the skipped."""

@@ -37,8 +37,9 @@ _BPS = 10_000
 _MARGIN_BPS = 12
 # Protection stands at the venue about this long after the release.
 _SETTLE_S = 1.5
-# A hit in the last seconds might come after the curtain.
+# A hit in the last seconds might come after the curtain; one before the close-alert is lost in the crowd.
 _LAST_S = 3.0
+_EARLY_S = CLOSE_SECOND_S - 1.0
 _BEST_SHARE = 5
 _EARLIER_MARKETS = 3
 
@@ -92,12 +93,14 @@ class _Stretch:
     offset_ms: int
     stops: int
     targets: int
+    early: int
     open: int
 
     @property
     def score(self) -> int:
         # One of each matters most; a third stop is worth less than a first target.
-        return min(self.stops, 4) + min(self.targets, 4) + 3 * min(self.stops, self.targets, 1) + min(self.open, 3)
+        worth = min(self.stops, 4) + min(self.targets, 4) + 3 * min(self.stops, self.targets, 1) + min(self.open, 3)
+        return worth - min(self.early, 4)
 
 
 def choose_story(tape: Tape, cast: Sequence[Person], *, seed: int, speed: Decimal | None) -> Story:
@@ -148,9 +151,7 @@ def _series(tape: Tape, index: int) -> _Series:
     return _Series([columns.offset_ms[row] for row in rows], [columns.price_ticks[row] for row in rows])
 
 
-def _stretches(
-    tape: Tape, market: int, series: _Series, cast: Sequence[Person], speed: Decimal
-) -> list[_Stretch]:
+def _stretches(tape: Tape, market: int, series: _Series, cast: Sequence[Person], speed: Decimal) -> list[_Stretch]:
     last = tape.duration_ms - _tape_ms(WATCHED_S, speed)
     traders = [person for person in cast if person.fate is Fate.PLAIN]
     return [_look(market, offset, series, traders, speed) for offset in range(0, max(last, 1), _STEP_MS)]
@@ -160,14 +161,15 @@ def _look(market: int, offset_ms: int, series: _Series, traders: Sequence[Person
     """Say what becomes of everybody's levels, were the story to start here."""
     price = series.at(offset_ms + _tape_ms(OPEN_FIRST_S, speed))
     if price is None:
-        return _Stretch(market, offset_ms, 0, 0, 0)
-    end = offset_ms + _tape_ms(WATCHED_S - _LAST_S, speed)
+        return _Stretch(market, offset_ms, 0, 0, 0, 0)
+    early, end = offset_ms + _tape_ms(_EARLY_S, speed), offset_ms + _tape_ms(WATCHED_S - _LAST_S, speed)
     outcomes: Counter[str] = Counter()
     for person in traders:
         delay_s = DEFAULT_PLANS[person.plan].release_delay_ms / 1_000
         start = offset_ms + _tape_ms(OPEN_FIRST_S + delay_s + _SETTLE_S, speed)
-        outcomes[_outcome(series.between(start, end), price, person)] += 1
-    return _Stretch(market, offset_ms, outcomes["stop"], outcomes["target"], outcomes["open"])
+        outcome = _outcome(series.between(start, early), price, person)
+        outcomes[_outcome(series.between(early, end), price, person) if outcome == "open" else "early"] += 1
+    return _Stretch(market, offset_ms, outcomes["stop"], outcomes["target"], outcomes["early"], outcomes["open"])
 
 
 def _outcome(prices: Sequence[int], entry: int, person: Person) -> str:
@@ -183,14 +185,12 @@ def _outcome(prices: Sequence[int], entry: int, person: Person) -> str:
 
 def _choose(stretches: Sequence[_Stretch], fallback: int, rng: random.Random) -> _Stretch:
     if not stretches:
-        return _Stretch(fallback, 0, 0, 0, 0)
+        return _Stretch(fallback, 0, 0, 0, 0, 0)
     best = max(each.score for each in stretches)
     return rng.choice([each for each in stretches if each.score == best][: _BEST_SHARE * _CANDIDATES])
 
 
-def _calmest(
-    tape: Tape, lively: Sequence[int], chosen: _Stretch, series: Mapping[int, _Series], speed: Decimal
-) -> int:
+def _calmest(tape: Tape, lively: Sequence[int], chosen: _Stretch, series: Mapping[int, _Series], speed: Decimal) -> int:
     """The market that moves least while its positions are held; they are to be closed by the alert, not by a stop."""
     others = [index for index in lively if index != chosen.market]
     if not others:

@@ -17,7 +17,6 @@ from typing import Any
 
 from tradewind import __version__
 from tradewind.core.money import ZERO, plain
-from tradewind.core.protection import PositionState
 from tradewind.demo.check import Verdict, entry_of
 from tradewind.demo.facts import Expected, Journal, JournalOrder
 from tradewind.demo.story import Story
@@ -151,12 +150,12 @@ def summary_lines(told: dict[str, Any]) -> list[str]:
         f"users        {told['users']} = {told['accounts']} accounts + {told['refused_keys']} refused keys",
         f"accounts     {told['accounts']} = {told['placed']} placed + {told['skipped']} skipped ({reasons})",
         f"placed       {told['placed']} = {states}; {told['found_out']} of them answered to nobody and were found out",
-        f"lateness     median {told['p50_ms']} ms, 99th percentile {told['p99_ms']} ms after the plan's release"
-        f" (without the broken ones {told['p50_unbroken_ms']} and {told['p99_unbroken_ms']} ms)",
+        f"lateness     median {told['p50_ms']} ms, 99th percentile {told['p99_ms']} ms after the plan's release",
+        f"             without the broken ones {told['p50_unbroken_ms']} ms and {told['p99_unbroken_ms']} ms",
         f"positions    {positions}; stops hit {told['stops_hit']}, targets hit {told['targets_hit']}",
         f"realised     {told['realised_pnl']} USDT (PAPER), from {told['fills']} fills",
-        f"must be 0    duplicates {told['duplicates']}, lost {told['lost']}, unknown {told['unknown']}, "
-        f"unprotected {told['unprotected']}",
+        "must be 0    "
+        + ", ".join(f"{name} {told[name]}" for name in ("duplicates", "lost", "unknown", "unprotected")),
     ]
 
 

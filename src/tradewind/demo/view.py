@@ -88,7 +88,9 @@ def header(stage: Stage) -> RenderableType:
         overflow="ellipsis",
     )
     clock = clock_text(stage.elapsed) if stage.started is not None else ""
-    return Group(line, Text.assemble((stage.act, "bold"), f"  {clock}  ", sums(stage), no_wrap=True, overflow="ellipsis"))
+    return Group(
+        line, Text.assemble((stage.act, "bold"), f"  {clock}  ", sums(stage), no_wrap=True, overflow="ellipsis")
+    )
 
 
 def sums(stage: Stage) -> Text:

@@ -176,10 +176,10 @@ class Submitter:
         now = self.clock.now()
         if isinstance(error, CredentialRefused):
             self.on_credential(order.account_id, error.code)
-        return Outcome(order.id, _event_of(order, error, now), attempt=order.attempt)
+        return Outcome(order.id, event_of(order, error, now), attempt=order.attempt)
 
 
-def _event_of(order: Order, error: Exception, now: datetime) -> OrderEvent:
+def event_of(order: Order, error: Exception, now: datetime) -> OrderEvent:
     """What an error proves; what it does not prove is OutcomeLost."""
     match error:
         case OrderRefused():

@@ -67,7 +67,7 @@ class Feed:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_alive("stream", self._stream.run))
             tasks.create_task(self._keep_alive("events", self._listen))
-            tasks.create_task(self._poll())
+            tasks.create_task(self._keep_alive("poll", self._poll))
 
     async def confirm(self, symbols: Iterable[str], age_max_s: float) -> None:
         """Ask the venue for those of the symbols whose price is older than `age_max_s`.

@@ -26,6 +26,8 @@ from tradewind.signals.service import Alert
 # One alert may switch a few markets at once; more is a mistake.
 ITEMS_MAX = 20
 _WUNDER_CODE = re.compile(r"(ENTER|EXIT)-")
+# No database keeps a NUL as text; none of these belongs into a command. Line ends and tabs do.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _ALERTATRON = re.compile(r"\w+\([A-Za-z0-9:._/-]+\)\s*\{")
 
 
@@ -78,6 +80,9 @@ def _from_object(body: Any, received_at: datetime, index: int | None) -> Alert:
 
 
 def _from_text(text: str, received_at: datetime) -> list[Alert]:
+    control = _CONTROL.search(text)
+    if control is not None:
+        raise refused("not_text", f"The text holds a control character, {ascii(control.group())}.")
     if _WUNDER_CODE.match(text):
         raise _foreign("WunderTrading", "a signal code")
     if "#bot" in text or _ALERTATRON.search(text):

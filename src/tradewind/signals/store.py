@@ -150,14 +150,23 @@ def find_entry(tx: Tx, signal_id: SignalId) -> Entry | None:
     return None if row is None else entry_of(row)
 
 
-def find_claimable(tx: Tx, now: datetime) -> Entry | None:
-    """Read the oldest undone signal that is free and whose base asset has no earlier undone one."""
+def claimable(now: datetime) -> Select[Any]:
+    """Select the oldest undone signal that is free and whose base asset has no earlier undone one.
+
+    Where rows lock (PostgreSQL), one that another worker is just claiming is passed over; being undone, it still
+    holds back those behind it.
+    """
     earlier = inbox.alias("earlier")
     is_held_back = exists().where(
         earlier.c.base == inbox.c.base, earlier.c.seq < inbox.c.seq, earlier.c.state.in_(UNDONE)
     )
     query = select(inbox).where(_is_free(now), ~is_held_back).order_by(inbox.c.seq).limit(1)
-    row = tx.execute(query.with_for_update(skip_locked=True)).one_or_none()
+    return query.with_for_update(skip_locked=True)
+
+
+def find_claimable(tx: Tx, now: datetime) -> Entry | None:
+    """Read the signal to hand out next."""
+    row = tx.execute(claimable(now)).one_or_none()
     return None if row is None else entry_of(row)
 
 

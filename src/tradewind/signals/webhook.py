@@ -84,6 +84,8 @@ def build_webhook_router(deps: SignalDeps) -> APIRouter:
     """Build the webhook's route; mount it under /api/v1 and at the root (short URLs for senders)."""
     router = APIRouter(tags=["webhooks"])
 
+    # With a slash at the end as well: a redirect is an error to TradingView.
+    @router.post("/webhooks/{token}/", status_code=202, include_in_schema=False)
     @router.post("/webhooks/{token}", status_code=202)
     async def receive(token: str, request: Request) -> AcceptedView:
         """Take an alert of a source: 202 with its id once it is stored; a repeat gets the same id."""

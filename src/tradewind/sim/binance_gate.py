@@ -16,7 +16,7 @@ from tradewind.sim import binance_errors as errors
 from tradewind.sim.binance_auth import is_signed_by, read_window
 from tradewind.sim.binance_call import Call, Request, Security, Session
 from tradewind.sim.binance_calls import parameters_of
-from tradewind.sim.binance_errors import VenueError, bad_signature, rejected_key
+from tradewind.sim.binance_errors import TIMEOUT, VenueError, bad_signature, rejected_key
 from tradewind.sim.binance_params import Params
 from tradewind.sim.binance_spot import BinanceSpot
 from tradewind.sim.faults import BodyKind, Breakage, Interference, RequestFacts, timeout_error
@@ -29,6 +29,9 @@ _CLIENT_IDS = (
     "newClientOrderId", "listClientOrderId", "aboveClientOrderId", "belowClientOrderId", "limitClientOrderId",
     "stopClientOrderId", "origClientOrderId",
 )  # fmt: skip
+
+# What the log says of a request that was answered with -1007 and went on behind the answer.
+TIMED_OUT = "timeout -1007"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +56,8 @@ class Answer:
     row: RequestRow
     headers: dict[str, str] = field(default_factory=dict)
     breakage: Breakage | None = None
-    broken_status: int = 200
     broken_body: BodyKind = BodyKind.HTML
+    broken_error: VenueError | None = None
     error: VenueError | None = None
 
 
@@ -99,8 +102,8 @@ class Gate:
         await asyncio.wait({task}, timeout=self._spot.settings.processing_timeout_ms / 1000)
         if task.done():
             return task.result()
-        request.row.heard = "timeout -1007"
         answer = _refused(request.row, timeout_error())
+        request.row.heard, request.row.status, request.row.code = TIMED_OUT, answer.status, TIMEOUT
         answer.headers.update(weight_headers(self._spot.weight.used(address, self._spot.now_ms())))
         return answer
 
@@ -124,7 +127,9 @@ class Gate:
         params.require(("timestamp",) if is_session else ("timestamp", "signature"))
         request.window = read_window(params, now)
         request.window.check(now)
-        key = arrival.session_key if is_session else self._spot.keys.find(arrival.api_key or "")
+        # Looked up afresh for a session too: a key may have been revoked or changed since its log-on.
+        named = arrival.api_key if arrival.session_key is None or not is_session else arrival.session_key.api_key
+        key = self._spot.keys.find(named or "")
         if key is None or not _may(key, call, arrival.address, now):
             raise rejected_key()
         if not is_session and not is_signed_by(key.verifier, arrival.payload, params["signature"]):
@@ -164,7 +169,7 @@ class Gate:
         if call.is_free_on_success:
             spot.weight.refund(address, call.weight_of(request.params), now)
         answer = Answer(200, body, request.row)
-        if call.orders and request.key is not None:
+        if (call.orders or call.name == "order.cancelReplace") and request.key is not None:
             ten_seconds, day = spot.orders.counts(request.uid, now)
             answer.headers["x-mbx-order-count-10s"] = str(ten_seconds)
             answer.headers["x-mbx-order-count-1d"] = str(day)
@@ -196,8 +201,9 @@ class Gate:
     def _finish(self, request: Request, answer: Answer, address: str) -> Answer:
         answer.headers.update(weight_headers(self._spot.weight.used(address, self._spot.now_ms())))
         row = request.row
-        row.status = answer.status
-        row.code = answer.error.code if answer.error is not None else None
+        if row.heard != TIMED_OUT:
+            row.status = answer.status
+            row.code = answer.error.code if answer.error is not None else None
         if answer.breakage is not None:
             row.heard = answer.breakage.value
         return answer
@@ -226,5 +232,5 @@ def _refused(row: RequestRow, error: VenueError) -> Answer:
 
 def _break(answer: Answer, interference: Interference) -> None:
     answer.breakage = interference.breakage
-    answer.broken_status = interference.status
     answer.broken_body = interference.body
+    answer.broken_error = interference.error

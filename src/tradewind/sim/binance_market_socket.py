@@ -66,7 +66,7 @@ class MarketConnection:
         """Send one payload in this connection's frame."""
         if self._is_combined:
             payload = f'{{"stream":"{stream}","data":{payload}}}'
-        self.socket.post_event(payload)
+        self.socket.post(payload)
 
     def _add(self, name: str) -> None:
         self._names[name] = None

@@ -283,7 +283,7 @@ def _check_filters(spot: BinanceSpot, uid: int, new: NewOrder) -> None:
 
 def check_slots(spot: BinanceSpot, uid: int, symbol: str, types: Iterable[OrderType]) -> None:
     """Refuse stop orders beyond the slots a fault has left (`order_slots`)."""
-    slots = spot.algo_slots(uid)
+    slots = spot.algo_slots(uid, symbol)
     wanted = sum(1 for kind in types if kind in TRIGGER_TYPES)
     if slots is None or not wanted:
         return

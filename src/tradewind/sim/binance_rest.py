@@ -158,17 +158,22 @@ async def _cut(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
 
 
 def _broken_status(answer: Answer) -> web.Response:
-    status = answer.broken_status
+    error = answer.broken_error or unknown_error()
+    status = error.status
     if answer.broken_body is BodyKind.HTML:
         return web.Response(status=status, body=nginx_page(status, _REASONS.get(status, "Error")), content_type=_HTML)
     if answer.broken_body is BodyKind.EMPTY:
         return web.Response(status=status, body=b"", content_type=_HTML)
-    return web.Response(status=status, body=_encode(unknown_error().body()), headers=_headers({}))
+    return web.Response(status=status, body=_encode(error.body()), headers=_headers({}))
 
 
 _TIME_FIELDS: Final = frozenset(
     {"serverTime", "transactTime", "transactionTime", "time", "updateTime", "workingTime", "T", "closeTime", "openTime"}
 )
+
+
+_CANDLE_LENGTH: Final = 12
+_CANDLE_TIMES: Final = frozenset({0, 6})
 
 
 def _in_time_unit(request: web.BaseRequest, body: object) -> object:
@@ -184,6 +189,8 @@ def _micros(body: object) -> object:
             name: value * 1000 if name in _TIME_FIELDS and isinstance(value, int) and value > 0 else _micros(value)
             for name, value in body.items()
         }
+    if isinstance(body, list) and len(body) == _CANDLE_LENGTH and isinstance(body[0], int):
+        return [item * 1000 if index in _CANDLE_TIMES else item for index, item in enumerate(body)]
     if isinstance(body, list):
         return [_micros(item) for item in body]
     return body

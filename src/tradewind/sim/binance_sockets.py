@@ -9,6 +9,7 @@ A reader too slow for its bounded outbox is cut off, as a full socket buffer wou
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 _OUTBOX_MAX: Final = 20_000
 _CLOSE_TIMEOUT_S: Final = 2.0
 _SEND_TIMEOUT_S: Final = 10.0
+_FAREWELL_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,8 @@ class Socket:
         self._pings: dict[bytes, float] = {}
         self._second = 0
         self._messages = 0
-        self.is_muted = False
+        self._leaving = asyncio.Event()
+        self._gone = asyncio.Event()
 
     @property
     def response(self) -> web.WebSocketResponse:
@@ -59,10 +62,13 @@ class Socket:
         self._outbox.append(text)
         self._has_mail.set()
 
-    def post_event(self, text: str) -> None:
-        """Queue an event unless the connection is playing dead."""
-        if not self.is_muted:
-            self.post(text)
+    def leave(self) -> None:
+        """Announce the end of the connection and then close it in good order."""
+        self._leaving.set()
+
+    async def gone(self) -> None:
+        """Wait until the connection has ended."""
+        await self._gone.wait()
 
     def abort(self) -> None:
         """Cut the connection without a goodbye."""
@@ -86,6 +92,7 @@ class Socket:
             try:
                 await self._read(on_text)
             finally:
+                self._gone.set()
                 for task in owned:
                     task.cancel()
 
@@ -130,13 +137,16 @@ class Socket:
         born = loop.time()
         while True:
             left = born + self._rules.lifetime_s - loop.time()
-            if left <= 0:
+            if left <= 0 or self._leaving.is_set():
                 self.post(self._farewell())
                 # Give the farewell a moment to leave before the close frame.
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(_FAREWELL_S)
                 await self.close()
                 return
-            await asyncio.sleep(min(self._rules.ping_every_s, left))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(self._rules.ping_every_s, left)):
+                    await self._leaving.wait()
+                    continue
             if self._is_silent(loop.time()):
                 self.abort()
                 return

@@ -18,7 +18,7 @@ from tradewind.sim.binance_user_data import UserStreams
 from tradewind.sim.exchange import Exchange
 from tradewind.sim.exchange_store import ExchangeStore
 from tradewind.sim.exchange_view import ExchangeSettings
-from tradewind.sim.faults import FaultBook, FaultKind
+from tradewind.sim.faults import Fault, FaultBook, FaultKind
 from tradewind.sim.fees import FeeSchedule
 from tradewind.sim.keys import KeyRing
 from tradewind.sim.limits import LimitSettings, OrderCounter, WeightLimiter
@@ -67,6 +67,8 @@ class BinanceSpot:
         self.weight = WeightLimiter(self.limits)
         self.orders = OrderCounter(self.limits)
         self.faults = FaultBook(settings.seed, settings.processing_timeout_ms)
+        if settings.storm:
+            self.faults.add(Fault(self.faults.next_id(), FaultKind.STORM, probability=settings.storm))
         self.requests = RequestLog(settings.requests_logged)
         prices = {symbol: exchange.last_price(symbol) for symbol in exchange.symbols()}
         self.board = MarketBoard(prices, now_ms())
@@ -127,9 +129,9 @@ class BinanceSpot:
         """Let the account's next order fill only in part (fault `partial_fill`)."""
         self.exchange.limit_fills(Decimal(str(fraction)), uid=uid, orders=1)
 
-    def algo_slots(self, uid: int) -> int | None:
+    def algo_slots(self, uid: int, symbol: str) -> int | None:
         """Give the number of stop orders a fault leaves the account on one symbol; None without one."""
-        fault = self.faults.standing(FaultKind.ORDER_SLOTS, uid)
+        fault = self.faults.standing(FaultKind.ORDER_SLOTS, uid, symbol)
         return None if fault is None else int(fault.value or 0)
 
     def close(self) -> None:
@@ -183,9 +185,10 @@ def open_spot(settings: SimSettings, now_ms: Callable[[], int]) -> BinanceSpot:
 
 def _put_together(settings: SimSettings, now_ms: Callable[[], int], tape: Tape, store: ExchangeStore) -> BinanceSpot:
     offset_s = _resume_s(store.mark(TAPE_MARK), tape, settings)
-    player = TapePlayer(tape, settings.speed, now_ms(), offset_s=offset_s, loop=settings.loop_tape)
+    started_ms = now_ms()
+    player = TapePlayer(tape, settings.speed, started_ms, offset_s=offset_s, loop=settings.loop_tape)
     if settings.paused:
-        player.pause(now_ms())
+        player.pause(started_ms)
     model = BookModel()
     exchange = Exchange(
         tape.rules(),

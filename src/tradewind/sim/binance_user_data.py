@@ -33,7 +33,7 @@ class Subscription:
 
     def send(self, event_text: str) -> None:
         """Send an encoded event in the subscription's envelope."""
-        self.socket.post_event(f'{{"subscriptionId":{self.subscription_id},"event":{event_text}}}')
+        self.socket.post(f'{{"subscriptionId":{self.subscription_id},"event":{event_text}}}')
 
 
 class UserStreams:

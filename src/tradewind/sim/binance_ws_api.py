@@ -206,7 +206,7 @@ class WsApiSession:
                 self._post(request_id, error.status, error=error, limits=None)
                 return
             case Breakage.STATUS:
-                error = unknown_error(answer.broken_status)
+                error = answer.broken_error or unknown_error()
                 self._post(request_id, error.status, error=error, limits=None)
                 return
             case None:

@@ -73,10 +73,10 @@ class FaultForm(Form, frozen=True):
     value: float | None = None
     executed: bool = True
     where: Stage = Stage.BEFORE
-    status: int = 503
+    status: int | None = None
     body: BodyKind = BodyKind.HTML
-    code: int = -2010
-    msg: str = "This action is disabled on this account."
+    code: int | None = None
+    msg: str | None = None
     stream: str = "user"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tradewind.sim.binance_sockets import Socket
 from tradewind.sim.binance_spot import BinanceSpot
 from tradewind.sim.faults import Fault, FaultKind
 from tradewind.sim.types import SymbolStatus
@@ -10,8 +11,8 @@ from tradewind.sim.types import SymbolStatus
 def put_in_force(spot: BinanceSpot, fault: Fault) -> None:
     """Begin a fault. Raises ValueError when it lacks what its kind needs."""
     match fault.kind:
-        case FaultKind.STREAM_DROP:
-            drop_sockets(spot, fault)
+        case FaultKind.STREAM_DROP | FaultKind.SERVER_SHUTDOWN:
+            _end_sockets(spot, fault)
             return  # it acts once, there is nothing to keep
         case FaultKind.CLOCK_OFFSET_MS:
             spot.clock_offset_ms = int(_value(fault))
@@ -36,9 +37,9 @@ def clear(spot: BinanceSpot, fault_id: int | None = None) -> int:
     return len(gone)
 
 
-def drop_sockets(spot: BinanceSpot, fault: Fault) -> None:
-    """Cut the user's sockets, the market sockets or all, as a failing network would."""
-    sockets = set()
+def _end_sockets(spot: BinanceSpot, fault: Fault) -> None:
+    """End the user's sockets, the market sockets or all: cut like a failing network, or announced."""
+    sockets: set[Socket] = set()
     if fault.stream in {"user", "all"}:
         sockets |= spot.users.sockets(fault.scope.uid)
     if fault.stream in {"market", "all"}:
@@ -46,7 +47,10 @@ def drop_sockets(spot: BinanceSpot, fault: Fault) -> None:
     if fault.stream == "all":
         sockets |= spot.api_sockets
     for socket in sockets:
-        socket.abort()
+        if fault.kind is FaultKind.SERVER_SHUTDOWN:
+            socket.leave()
+        else:
+            socket.abort()
 
 
 def _undo(spot: BinanceSpot, fault: Fault) -> None:

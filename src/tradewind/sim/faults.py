@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from tradewind.sim.binance_errors import SERVER_BUSY, TIMEOUT, VenueError
+from tradewind.sim.binance_errors import NEW_ORDER_REJECTED, SERVER_BUSY, TIMEOUT, VenueError, unknown_error
 
 
 class FaultKind(StrEnum):
@@ -38,6 +38,7 @@ class FaultKind(StrEnum):
     REORDER = "reorder"
     STREAM_MUTE = "stream_mute"
     STREAM_DROP = "stream_drop"
+    SERVER_SHUTDOWN = "server_shutdown"
     CLOCK_OFFSET_MS = "clock_offset_ms"
     BAN_S = "ban_s"
     WEIGHT_LIMIT = "weight_limit"
@@ -49,7 +50,7 @@ FAULT_TEXT: Final[dict[FaultKind, str]] = {
     FaultKind.DROP_BEFORE: "abort the socket, nothing is carried out",
     FaultKind.CUT_MID_REPLY: "carry it out, send half of the answer, abort",
     FaultKind.DELAY_MS: "wait `value` ms; `where` before (the last timestamp check), engine (after it), after",
-    FaultKind.STATUS: "answer HTTP `status` (500, 502, 503, 504) with `body` html, json or empty; `executed`",
+    FaultKind.STATUS: "answer HTTP `status` (503) with `body` html, json (`code`, `msg`) or empty; `executed`",
     FaultKind.TIMEOUT_1007: "answer -1007 after `value` ms (default: the processing timeout); `executed`",
     FaultKind.GARBAGE_BODY: "answer 200 with an HTML page; `executed`",
     FaultKind.BUSY_1008: "answer 503 -1008, nothing is carried out",
@@ -62,7 +63,8 @@ FAULT_TEXT: Final[dict[FaultKind, str]] = {
     FaultKind.LATE_FILLS: "send TRADE events `value` ms late",
     FaultKind.REORDER: "shuffle the events of one change",
     FaultKind.STREAM_MUTE: "keep the sockets open and send no events (`stream` user or market)",
-    FaultKind.STREAM_DROP: "close the sockets now (`stream` user, market or all)",
+    FaultKind.STREAM_DROP: "cut the sockets now (`stream` user, market or all)",
+    FaultKind.SERVER_SHUTDOWN: "announce serverShutdown and close the sockets (`stream` as above)",
     FaultKind.CLOCK_OFFSET_MS: "shift the venue's clock by `value` ms",
     FaultKind.BAN_S: "ban every caller from this machine for `value` seconds (418)",
     FaultKind.WEIGHT_LIMIT: "set the weight limit per minute to `value`",
@@ -95,6 +97,9 @@ _STORM: Final = (
     FaultKind.GARBAGE_BODY,
     FaultKind.BUSY_1008,
 )
+
+
+_STATUS_DEFAULT: Final = 503
 
 
 class Stage(StrEnum):
@@ -158,10 +163,10 @@ class Fault:
     value: float | None = None
     executed: bool = True
     where: Stage = Stage.BEFORE
-    status: int = 503
+    status: int | None = None
     body: BodyKind = BodyKind.HTML
-    code: int = -2010
-    msg: str = "This action is disabled on this account."
+    code: int | None = None
+    msg: str | None = None
     stream: str = "user"
     generator: random.Random = field(default_factory=random.Random, repr=False)
 
@@ -206,8 +211,8 @@ class Interference:
     after_ms: float = 0
     executes: bool = True
     breakage: Breakage | None = None
-    status: int = 200
     body: BodyKind = BodyKind.HTML
+    error: VenueError = field(default_factory=unknown_error)
     fill_fraction: float | None = None
     names: list[str] = field(default_factory=list)
 
@@ -264,10 +269,10 @@ class FaultBook:
                 return fault
         return None
 
-    def standing(self, kind: FaultKind, uid: int | None = None) -> Fault | None:
-        """Find a fault in force without counting a hit."""
+    def standing(self, kind: FaultKind, uid: int, symbol: str | None = None) -> Fault | None:
+        """Find a fault in force on an account without counting a hit."""
         for fault in self._faults.values():
-            if fault.kind is kind and (uid is None or fault.touches_uid(uid)):
+            if fault.kind is kind and fault.touches_uid(uid) and fault.scope.symbol in {None, symbol}:
                 return fault
         return None
 
@@ -299,7 +304,11 @@ class FaultBook:
                 SERVER_BUSY, "Server is currently overloaded with other requests. Please try again in a few minutes."
             )
         elif kind is FaultKind.REFUSE:
-            out.refusal = VenueError(fault.code, fault.msg, status=fault.status if fault.status < 500 else 400)
+            out.refusal = VenueError(
+                fault.code if fault.code is not None else NEW_ORDER_REJECTED,
+                fault.msg or "This action is disabled on this account.",
+                status=fault.status,
+            )
         else:
             self._break(out, fault, kind)
 
@@ -308,7 +317,11 @@ class FaultBook:
         if kind in {FaultKind.EXECUTE_DROP, FaultKind.CUT_MID_REPLY}:
             out.executes = True
         out.breakage = _BREAKAGE[kind]
-        out.status, out.body = fault.status, fault.body
+        out.body = fault.body
+        unknown = unknown_error(fault.status or _STATUS_DEFAULT)
+        out.error = VenueError(
+            unknown.code if fault.code is None else fault.code, fault.msg or unknown.msg, status=unknown.status
+        )
         if kind is FaultKind.TIMEOUT_1007:
             out.after_ms += fault.value if fault.value is not None else self._processing_timeout_ms
 

@@ -21,6 +21,7 @@ from aiohttp import web
 from tradewind.sim.binance_gate import Gate
 from tradewind.sim.binance_market_socket import MarketConnection
 from tradewind.sim.binance_rest import RestWire
+from tradewind.sim.binance_sockets import Socket
 from tradewind.sim.binance_spot import BinanceSpot, open_spot
 from tradewind.sim.binance_ws_api import WsApiSession
 from tradewind.sim.control import ControlWire
@@ -32,7 +33,8 @@ __all__ = ["Profile", "SimAddresses", "SimServer", "SimSettings", "run_forever"]
 _log = logging.getLogger("tradewind.sim.server")
 # A request line may carry a long signed query; the venue itself refuses beyond about this.
 _LINE_MAX = 16_384
-_STOP_TIMEOUT_S = 2.0
+_STOP_TIMEOUT_S = 1.0
+_GOODBYE_S = 0.5
 
 
 def wall_ms() -> int:
@@ -85,8 +87,7 @@ class SimServer:
                 await self._loop_task
             self._loop_task = None
         if self._spot is not None:
-            for socket in self._spot.api_sockets | self._spot.market_sockets:
-                socket.abort()
+            await _say_goodbye([*self._spot.api_sockets, *self._spot.market_sockets])
         if self._gate is not None:
             await self._gate.close()
         if self._runner is not None:
@@ -116,6 +117,19 @@ class SimServer:
             await asyncio.sleep(self._settings.tick_ms / 1000)
 
 
+async def _say_goodbye(sockets: list[Socket]) -> None:
+    """Announce the end to every connection, wait a little for them to go, cut the rest."""
+    for socket in sockets:
+        socket.leave()
+    waits = [asyncio.ensure_future(socket.gone()) for socket in sockets]
+    if waits:
+        await asyncio.wait(waits, timeout=_GOODBYE_S)
+    for socket, wait in zip(sockets, waits, strict=True):
+        wait.cancel()
+        socket.abort()
+    await asyncio.gather(*waits, return_exceptions=True)
+
+
 class _Dispatch:
     """Sends each request to the wire that answers it, by path."""
 
@@ -135,6 +149,8 @@ class _Dispatch:
         return await self._rest.handle(request, path, query)
 
     async def _socket(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
+        if "timeUnit=MICRO" in request.query_string.upper().replace("TIMEUNIT", "timeUnit"):
+            return web.Response(status=400, text="This simulator sends times in milliseconds only.")
         if not self._spot.weight.connect(request.remote or "", self._spot.now_ms()):
             return web.Response(status=429, text="Too many connection attempts.")
         session: WsApiSession | MarketConnection

@@ -39,6 +39,8 @@ class SimSettings:
     loop_tape: bool = True
     paused: bool = False
     seed: int = 1
+    # Chance of a request fault on every order, drawn by seed; faults by name come over the control API.
+    storm: float = 0.0
     tick_ms: int = 50
     maker_bps: Decimal = Decimal(10)
     taker_bps: Decimal = Decimal(10)

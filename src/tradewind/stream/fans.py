@@ -12,6 +12,8 @@ from typing import Any
 
 # Cells are [index, state, reason] (dashboard.md 2.4).
 Cell = Sequence[Any]
+# The state of a cell that stands for no order.
+SKIPPED = "SKIPPED"
 
 
 class FanCells:
@@ -20,28 +22,45 @@ class FanCells:
     def __init__(self) -> None:
         self._rev = 0
         self._is_whole = True
-        self._states: dict[str, dict[int, str]] = {}
+        self._cells: dict[str, dict[int, tuple[str, str | None]]] = {}
 
     def update(self, rev: int, cells: Sequence[Cell], owner_ids: Sequence[str]) -> dict[str, list[Cell]]:
         """Take a frame's cells; return them by owner."""
-        if rev != self._rev + 1:
+        if rev == 1:
+            # The first frame holds every cell; seen again, the fan-out is told anew.
+            self._cells.clear()
+            self._is_whole = True
+        elif rev != self._rev + 1:
             self._is_whole = False
-        self._rev = max(self._rev, rev)
+        self._rev = rev
         by_owner: dict[str, list[Cell]] = {}
         for cell, owner in zip(cells, owner_ids, strict=True):
             by_owner.setdefault(owner, []).append(cell)
-            self._states.setdefault(owner, {})[int(cell[0])] = str(cell[1])
+            reason = None if cell[2] is None else str(cell[2])
+            self._cells.setdefault(owner, {})[int(cell[0])] = (str(cell[1]), reason)
         return by_owner
 
     def concerns(self, owner_id: str) -> bool:
         """Say whether the owner has a cell in this fan-out."""
-        return owner_id in self._states
+        return owner_id in self._cells
 
-    def counts_of(self, owner_id: str) -> dict[str, int] | None:
-        """Count the owner's cells by state; None where a frame is missing."""
+    def counts_of(self, owner_id: str) -> dict[str, Any] | None:
+        """Count the owner's cells: placed + skipped = accounts, states add up to placed.
+
+        The same names as the counts over all accounts. None where a frame is missing.
+        """
         if not self._is_whole:
             return None
-        return dict(Counter(self._states.get(owner_id, {}).values()))
+        cells = self._cells.get(owner_id, {}).values()
+        states = Counter(state for state, _ in cells if state != SKIPPED)
+        reasons = Counter(str(reason) for state, reason in cells if state == SKIPPED)
+        return {
+            "accounts": len(cells),
+            "placed": states.total(),
+            "skipped": reasons.total(),
+            "states": dict(sorted(states.items())),
+            "skip_reasons": dict(sorted(reasons.items())),
+        }
 
 
 class FanBook:

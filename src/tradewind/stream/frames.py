@@ -49,7 +49,7 @@ class Fan:
     signal: str
     rev: int
     cells: Sequence[Sequence[Any]]
-    counts: Mapping[str, int] | None
+    counts: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)

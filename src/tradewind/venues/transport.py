@@ -15,12 +15,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tradewind.venues.errors import NotSent
-from tradewind.venues.transport_connection import AnswerLost, HttpReply
+from tradewind.venues.transport_connection import AnswerLost, HttpConnection, HttpReply
 from tradewind.venues.transport_dial import Dialer, Endpoint, Proxy, proxy_of
 from tradewind.venues.transport_pool import ConnectionPool
 
 __all__ = ["AnswerLost", "HttpReply", "HttpRequest", "Timeouts", "Transport"]
 
+# A kept connection may die between two turns of the loop; that many in a row are a venue that hangs up.
+_REPLACEMENTS_MAX = 5
 _TOKEN = re.compile(r"[A-Za-z0-9-]+")
 _TARGET = re.compile(r"/[\x21-\x7e]*")
 _VALUE = re.compile(r"[\x20-\x7e]*")
@@ -97,11 +99,7 @@ class Transport:
         """
         limits = timeouts or self._timeouts
         data = self._encode(request)
-        while True:
-            connection = await self._pool.acquire(lane=lane, wait_s=limits.wait_s, connect_s=limits.connect_s)
-            if connection.is_ready:
-                break
-            self._pool.release(connection)
+        connection = await self._ready_connection(lane, limits)
         try:
             if not before_write():
                 raise NotSent("not_allowed", "The request was stopped directly before it would have left.")
@@ -118,6 +116,14 @@ class Transport:
                 raise
         finally:
             self._pool.release(connection)
+
+    async def _ready_connection(self, lane: int, limits: Timeouts) -> HttpConnection:
+        for _ in range(_REPLACEMENTS_MAX):
+            connection = await self._pool.acquire(lane=lane, wait_s=limits.wait_s, connect_s=limits.connect_s)
+            if connection.is_ready:
+                return connection
+            self._pool.release(connection)
+        raise NotSent("connections_die", "The venue closes every connection before anything is sent.")
 
     async def close(self) -> None:
         """Drop all connections."""

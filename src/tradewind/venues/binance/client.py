@@ -39,10 +39,11 @@ from tradewind.venues.base import (
 )
 from tradewind.venues.binance import codec_account, codec_market, codec_orders, codec_reports
 from tradewind.venues.binance.capabilities import PROCESSING_MS_MAX, RECV_WINDOW_MS, Profile, capabilities_of
-from tradewind.venues.binance.codec import NotUnderstood
+from tradewind.venues.binance.catalogue import Catalogue
 from tradewind.venues.binance.codes import Proof, judge_cancel, judge_placement
+from tradewind.venues.binance.failures import Answered
 from tradewind.venues.binance.outcome import Page, accepted, all_pages, refusal
-from tradewind.venues.binance.rest import Answered, OrderJob, Rest
+from tradewind.venues.binance.rest import OrderJob, Rest
 from tradewind.venues.binance.stream import BinanceUserEvents
 from tradewind.venues.binance.stream_market import BinanceMarketEvents
 from tradewind.venues.breaker import Breaker, BreakerRules
@@ -58,8 +59,6 @@ _log = logger(__name__)
 # Until exchangeInfo has said better: what the venue published on 2026-08-04.
 _WEIGHT_LIMITS = (WindowLimit(60_000, 6_000), WindowLimit(300_000, 300_000, counts_calls=True))
 _ORDER_LIMITS = (WindowLimit(10_000, 100), WindowLimit(86_400_000, 200_000))
-# exchangeInfo of the live venue is some 10 MB for 3,000 symbols.
-_CATALOGUE_BYTES_MAX = 64 * 1024 * 1024
 # The order's own time may lie up to a second before our timestamp (the venue takes timestamps 1 s ahead).
 _LIST_MARGIN_MS = 1_000
 _CANCEL_MS = 2_000
@@ -121,9 +120,7 @@ class BinanceClient:
             read_wait_s=options.read_wait_s,
             timeouts=timeouts,
         )
-        self._instruments: dict[str, Instrument] = {}
-        self._without_stop_market: frozenset[str] = frozenset()
-        self._instruments_at: float | None = None
+        self._catalogue = Catalogue(self._rest)
         self._measured_at: float | None = None
         self._user_events: BinanceUserEvents | None = None
         self._market_events: BinanceMarketEvents | None = None
@@ -142,7 +139,7 @@ class BinanceClient:
         """Measure the clock, load instruments. Raises VenueDown."""
         for _ in range(3):
             await self.server_time()
-        await self._load_instruments()
+        await self._catalogue.load()
 
     async def run(self) -> None:
         """Keep clock and instruments fresh until cancelled."""
@@ -165,8 +162,8 @@ class BinanceClient:
             return
         if self._rest.venue_clock.needs_measurement() or self._is_due(self._measured_at, self._options.clock_every_s):
             await self.server_time()
-        if self._is_due(self._instruments_at, self._options.instruments_every_s):
-            await self._load_instruments()
+        if self._is_due(self._catalogue.loaded_at, self._options.instruments_every_s):
+            await self._catalogue.load()
 
     def _is_due(self, last: float | None, every_s: float) -> bool:
         return last is None or self._clock.monotonic() - last >= every_s
@@ -199,25 +196,7 @@ class BinanceClient:
 
     async def instruments(self) -> Sequence[Instrument]:
         """Return the catalogue, loaded at start and kept fresh by `run`."""
-        if not self._instruments:
-            await self._load_instruments()
-        return tuple(self._instruments.values())
-
-    async def _load_instruments(self) -> None:
-        info = await self._rest.read(
-            codec_market.INSTRUMENTS_CALL,
-            lambda reply: codec_market.read_exchange_info(reply.body),
-            body_bytes_max=_CATALOGUE_BYTES_MAX,
-        )
-        self._instruments = {instrument.symbol: instrument for instrument in info.instruments}
-        self._without_stop_market = info.without_stop_market
-        self._instruments_at = self._clock.monotonic()
-        if info.weight_limits:
-            self._rest.budget.set_limits(info.weight_limits)
-        if info.order_limits:
-            self._rest.counts.set_limits(info.order_limits)
-        if info.left_out:
-            _log.warning("venues.instruments.left_out", venue=BINANCE, count=info.left_out)
+        return await self._catalogue.instruments()
 
     async def server_time(self) -> int:
         """Ask the venue its time (ms) and take it as a measurement of the clock."""
@@ -227,22 +206,7 @@ class BinanceClient:
 
     async def tickers(self, symbols: Sequence[str]) -> Sequence[Ticker]:
         """Return prices of these symbols; one that never traded is left out."""
-        wanted = list(dict.fromkeys(symbols))
-        if len(wanted) > 2 * codec_market.TICKERS_PER_CALL:
-            return await self._all_tickers(frozenset(wanted))
-        found: list[Ticker] = []
-        for first in range(0, len(wanted), codec_market.TICKERS_PER_CALL):
-            call = codec_market.tickers_call(wanted[first : first + codec_market.TICKERS_PER_CALL])
-            found += await self._rest.read(call, lambda reply: codec_market.read_tickers(reply.body))
-        return found
-
-    async def _all_tickers(self, wanted: frozenset[str]) -> list[Ticker]:
-        prices = await self._rest.read(codec_market.ALL_PRICES_CALL, _body)
-        books = await self._rest.read(codec_market.ALL_BOOKS_CALL, _body)
-        try:
-            return codec_market.read_all_tickers(prices, books, wanted, from_ms(self.venue_now_ms()))
-        except NotUnderstood as error:
-            raise VenueDown("not_understood", f"The venue's answer cannot be read: {error}.") from None
+        return await self._catalogue.tickers(symbols)
 
     async def candles(self, symbol: str, interval: str, limit: int) -> Sequence[CandleRow]:
         """Return the newest candles, oldest first; the last may still be forming."""
@@ -306,7 +270,9 @@ class BinanceClient:
 
     async def test_order(self, signer: Signer, order: PlaceOrder) -> None:
         """Have an order validated without placing it. Raises OrderRefused, CredentialRefused, VenueDown."""
-        call = codec_orders.place_call(order, has_stop_market=self._has_stop_market(order.instrument), is_test=True)
+        call = codec_orders.place_call(
+            order, has_stop_market=self._catalogue.has_stop_market(order.instrument), is_test=True
+        )
         try:
             await self._rest.read(call, _body, signer=signer, lane=Lane.QUERY)
         except Answered as answer:
@@ -319,7 +285,7 @@ class BinanceClient:
 
     async def place(self, signer: Signer, order: PlaceOrder, window: SendWindow) -> Ack:
         """Place once. Raises OrderRefused, NotSent, NotExecuted, CredentialRefused, else OutcomeUnknown."""
-        call = codec_orders.place_call(order, has_stop_market=self._has_stop_market(order.instrument))
+        call = codec_orders.place_call(order, has_stop_market=self._catalogue.has_stop_market(order.instrument))
         sent = await self._rest.send(
             OrderJob(
                 call=call,
@@ -338,7 +304,7 @@ class BinanceClient:
 
     async def place_list(self, signer: Signer, orders: PlaceList, window: SendWindow) -> Ack:
         """Place an OCO once; errors as `place`."""
-        call = codec_orders.oco_call(orders, has_stop_market=self._has_stop_market(orders.stop.instrument))
+        call = codec_orders.oco_call(orders, has_stop_market=self._catalogue.has_stop_market(orders.stop.instrument))
         sent = await self._rest.send(
             OrderJob(
                 call=call,
@@ -458,9 +424,6 @@ class BinanceClient:
                 self._profile.stream_url, self._clock, self._rest.budget, self._options.streams
             )
         return self._market_events
-
-    def _has_stop_market(self, instrument: Instrument) -> bool:
-        return instrument.symbol not in self._without_stop_market
 
 
 def _always() -> bool:

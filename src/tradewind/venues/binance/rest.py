@@ -27,7 +27,15 @@ from tradewind.venues.binance.codec import (
     timed,
 )
 from tradewind.venues.binance.codec_market import TIME_CALL, read_time
-from tradewind.venues.binance.codes import ApiError, ban_end_ms, credential_name, is_account_limit
+from tradewind.venues.binance.codes import ApiError, is_account_limit
+from tradewind.venues.binance.failures import (
+    BLOCK_MS_MAX,
+    BUSY_MS,
+    ClockRefused,
+    blocked_until_ms,
+    read_failure,
+    used_weight,
+)
 from tradewind.venues.breaker import Breaker, BreakerState, ReadRefused
 from tradewind.venues.clocksync import VenueClock
 from tradewind.venues.errors import (
@@ -35,7 +43,6 @@ from tradewind.venues.errors import (
     NotSent,
     OutcomeUnknown,
     RateLimited,
-    SymbolUnknown,
     VenueDown,
     VenueError,
 )
@@ -47,27 +54,7 @@ T = TypeVar("T")
 
 _KEY = re.compile(r"[A-Za-z0-9]{1,128}")
 _FORM = ("Content-Type", "application/x-www-form-urlencoded")
-# A 403 page names no end; asking again within half a minute is how a WAF block becomes a longer one.
-_FORBIDDEN_MS = 30_000
-# "IP bans ... scale in duration from 2 minutes to 3 days."
-_BAN_MS_MIN = 120_000
-_BLOCK_MS_MAX = 3 * 86_400_000
-_BUSY_MS = 1_000
 _ORDER_WINDOW_MS = 10_000
-_MINUTE_MS = 60_000
-
-
-class Answered(ReadRefused):
-    """A read was answered with an error that asking again will not change."""
-
-    def __init__(self, error: ApiError) -> None:
-        name = f"code_{error.code}" if error.code is not None else f"http_{error.status}"
-        super().__init__(name, "The venue refused to answer this question.")
-        self.error = error
-
-
-class ClockRefused(ReadRefused):
-    """The venue refused a read for its timestamp; measured anew, it may be asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +220,7 @@ class Rest:
 
     def _settle_read(self, permit: Permit, call: WireCall, reply: HttpReply | None) -> None:
         # /sapi counts in headers and windows of its own.
-        stated = None if call.path.startswith("/sapi") or reply is None else _used_weight(reply)
+        stated = None if call.path.startswith("/sapi") or reply is None else used_weight(reply)
         self.budget.settle(permit, stated=stated)
 
     def _parse(self, reply: HttpReply, parse: Callable[[HttpReply], T], signer: Signer | None) -> T:
@@ -245,7 +232,7 @@ class Rest:
                 self.health.failed("not_understood")
                 raise VenueDown("not_understood", f"The venue's answer cannot be read: {error}.") from None
         answer = read_error(reply.status, reply.body)
-        failure = _read_failure(answer, self._note_limits(reply, answer, signer))
+        failure = read_failure(answer, self._note_limits(reply, answer, signer))
         self.health.failed(failure.code)
         raise failure
 
@@ -326,7 +313,7 @@ class Rest:
             return
         # "Successful order and cancel calls cost 0 request weight" (since 2026-04-02).
         is_free = reply is not None and reply.status == 200
-        self.budget.settle(permit, is_free=is_free, stated=_used_weight(reply) if reply is not None else None)
+        self.budget.settle(permit, is_free=is_free, stated=used_weight(reply) if reply is not None else None)
         stated = [count_header(reply.headers.get(name)) for name in self.counts.header_names] if reply else []
         self.counts.settle(account_id, job.count, was_sent=True, stated=stated)
 
@@ -365,65 +352,15 @@ class Rest:
         if error.code == -1021:
             self.venue_clock.doubt()
         if error.code == -1008:
-            return now_ms + _BUSY_MS
+            return now_ms + BUSY_MS
         stated_s = retry_after_s(reply.headers.get("retry-after"))
         if is_account_limit(error):
             window_end = (now_ms // _ORDER_WINDOW_MS + 1) * _ORDER_WINDOW_MS
             until_ms = now_ms + stated_s * 1_000 if stated_s is not None else window_end
             if signer is not None:
-                self.counts.block(signer.account_id, min(until_ms, now_ms + _BLOCK_MS_MAX))
+                self.counts.block(signer.account_id, min(until_ms, now_ms + BLOCK_MS_MAX))
             return until_ms
-        until = _blocked_until(error, now_ms, stated_s)
+        until = blocked_until_ms(error, now_ms, stated_s)
         if until is not None:
             self.budget.block(until)
         return until
-
-
-def _blocked_until(error: ApiError, now_ms: int, stated_s: int | None) -> int | None:
-    """Until when the whole IP address must be silent; None where the answer says nothing of the kind."""
-    if error.status == 403 and error.code is None:
-        wait_ms = _FORBIDDEN_MS
-    elif error.status == 418:
-        wait_ms = _BAN_MS_MIN
-    elif error.status == 429:
-        wait_ms = _MINUTE_MS - now_ms % _MINUTE_MS
-    else:
-        return None
-    if stated_s is not None:
-        wait_ms = stated_s * 1_000
-    ban_ends = ban_end_ms(error)
-    if ban_ends is not None:
-        wait_ms = max(ban_ends - now_ms, wait_ms if stated_s is not None else 0)
-    return now_ms + min(max(wait_ms, _BUSY_MS), _BLOCK_MS_MAX)
-
-
-def _read_failure(error: ApiError, retry_at_ms: int | None) -> VenueError:
-    credential = credential_name(error)
-    if credential is not None:
-        return CredentialRefused(credential, credential_words(credential))
-    if error.status in (418, 429) or (error.status == 403 and error.code is None):
-        return RateLimited("rate_limited", "The venue told us to wait.", retry_at_ms=retry_at_ms)
-    if error.code == -1121:
-        return SymbolUnknown("symbol_unknown", "The venue does not list this symbol.")
-    if error.code == -1021:
-        return ClockRefused("timestamp", "The venue says our timestamp is outside its window.")
-    # Passing troubles of the venue; the rest of the 4xx would be answered the same again.
-    if error.status >= 500 or error.code in (-1000, -1001, -1006, -1007, -1008):
-        name = f"code_{error.code}" if error.code is not None else f"http_{error.status}"
-        return VenueDown(name, "The venue cannot answer at the moment.")
-    return Answered(error)
-
-
-def credential_words(name: str) -> str:
-    """What a user can do about a refused key."""
-    words = {
-        "bad_signature": "The venue says the signature is wrong: the secret does not belong to this API key.",
-        "key_unknown": "The venue does not know this API key: it was deleted, or it belongs to another venue.",
-        "key_malformed": "The venue says the API key has not the form of a key.",
-        "key_refused": "The venue refused the key: wrong key, an IP list without this server, or a missing right.",
-    }
-    return words.get(name, "The venue refused the key.")
-
-
-def _used_weight(reply: HttpReply) -> int | None:
-    return count_header(reply.headers.get("x-mbx-used-weight-1m"))

@@ -1,0 +1,77 @@
+"""What the venue lists and at which prices: exchangeInfo, kept, and tickers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tradewind.core.instrument import BINANCE, Instrument
+from tradewind.infra.clock import from_ms
+from tradewind.infra.log import logger
+from tradewind.venues.base import Ticker
+from tradewind.venues.binance import codec_market
+from tradewind.venues.binance.codec import NotUnderstood
+from tradewind.venues.binance.rest import Rest
+from tradewind.venues.errors import VenueDown
+
+_log = logger(__name__)
+
+# exchangeInfo of the live venue is some 10 MB for 3,000 symbols.
+_BYTES_MAX = 64 * 1024 * 1024
+
+
+class Catalogue:
+    """The instruments of one venue; loading it also sets the limits the venue publishes."""
+
+    def __init__(self, rest: Rest) -> None:
+        self._rest = rest
+        self._instruments: tuple[Instrument, ...] = ()
+        self._without_stop_market: frozenset[str] = frozenset()
+        self.loaded_at: float | None = None
+
+    async def load(self) -> None:
+        """Ask the venue. Raises VenueDown, RateLimited."""
+        info = await self._rest.read(
+            codec_market.INSTRUMENTS_CALL,
+            lambda reply: codec_market.read_exchange_info(reply.body),
+            body_bytes_max=_BYTES_MAX,
+        )
+        self._instruments = info.instruments
+        self._without_stop_market = info.without_stop_market
+        self.loaded_at = self._rest.clock.monotonic()
+        if info.weight_limits:
+            self._rest.budget.set_limits(info.weight_limits)
+        if info.order_limits:
+            self._rest.counts.set_limits(info.order_limits)
+        if info.left_out:
+            _log.warning("venues.instruments.left_out", venue=BINANCE, count=info.left_out)
+
+    async def instruments(self) -> tuple[Instrument, ...]:
+        """Return what is listed; asks the venue where nothing is known yet."""
+        if self.loaded_at is None:
+            await self.load()
+        return self._instruments
+
+    def has_stop_market(self, instrument: Instrument) -> bool:
+        """Whether the symbol takes STOP_LOSS; where it does not, a stop-limit stands in."""
+        return instrument.symbol not in self._without_stop_market
+
+    async def tickers(self, symbols: Sequence[str]) -> Sequence[Ticker]:
+        """Return prices of these symbols; one that never traded is left out."""
+        wanted = list(dict.fromkeys(symbols))
+        size = codec_market.TICKERS_PER_CALL
+        if len(wanted) > 2 * size:
+            return await self._all_tickers(frozenset(wanted))
+        found: list[Ticker] = []
+        for first in range(0, len(wanted), size):
+            call = codec_market.tickers_call(wanted[first : first + size])
+            found += await self._rest.read(call, lambda reply: codec_market.read_tickers(reply.body))
+        return found
+
+    async def _all_tickers(self, wanted: frozenset[str]) -> list[Ticker]:
+        prices = await self._rest.read(codec_market.ALL_PRICES_CALL, lambda reply: reply.body)
+        books = await self._rest.read(codec_market.ALL_BOOKS_CALL, lambda reply: reply.body)
+        try:
+            at = from_ms(self._rest.venue_clock.now_ms())
+            return codec_market.read_all_tickers(prices, books, wanted, at)
+        except NotUnderstood as error:
+            raise VenueDown("not_understood", f"The venue's answer cannot be read: {error}.") from None
