@@ -97,7 +97,7 @@ def test_process_when_started_again_then_sent_is_unknown_and_nothing_is_sent(tmp
         (sent,) = desk.claim(desk.entry())
         waiting = desk.entry()
         undone = desk.db.write_now(lambda tx: desk.journal.recover(tx, desk.clock.now()))
-        states = {each.order.id: each.order.state for each in undone}
+        states = {each.id: each.state for each in undone}
         assert states == {sent.id: OrderState.UNKNOWN, waiting.id: OrderState.INTENDED}
 
 

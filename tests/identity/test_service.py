@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from tests.support.db import bytes_of
 from tests.support.people import NO_PASSWORD, People, people
 
 from tradewind.core.errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthenticated
@@ -297,7 +298,7 @@ def test_database_when_tokens_were_issued_then_holds_none_of_them(house: People,
     ann = house.add_user("ann")
     tokens = [_issue(house, ann).token.reveal(), _open(house, ann).token.reveal()]
     house.db.close()
-    content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    content = bytes_of(tmp_path)
     assert b"ann@example.com" in content
     for token in tokens:
         assert token not in content

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.support.shared_data import shared_json
 from tests.support.signal_builders import NOON, alert, alerts, at, zulu
@@ -16,6 +17,9 @@ from tradewind.core.errors import InvalidInput, TradewindError
 from tradewind.core.signal import Action, SizeKind
 from tradewind.signals.dialects import parse
 from tradewind.signals.service import Alert
+
+# A slow machine is no finding.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 # Per sample: the action (None: refused), or the code of the refusal.
 _SAMPLES = {
@@ -330,6 +334,26 @@ def test_hostile_body_when_posted_is_refused(raw: bytes, code: str) -> None:
     assert caught.value.code == code
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"x" * 65_536,
+        b"order buy @ " * 5_000,
+        b"A" * 30_000 + b"(B) " * 8_000,
+        b"w" * 60_000 + b" buy BTC",
+        b"a " * 32_000,
+        b'{"action":"buy","ticker":"BTC","price":"' + b"1,111" * 12_000 + b'"}',
+        b'{"action":"' + b"{{x" * 20_000 + b'"}',
+        b'{"action":"buy","ticker":"BTC",' + b",".join(b'"k%d":1' % n for n in range(6_000)) + b"}",
+    ],
+)
+def test_long_body_when_parsed_does_not_hold_up_the_others(body: bytes) -> None:
+    # Processor time, so that a busy machine does not fail it; a search gone quadratic takes many seconds.
+    start = time.process_time()
+    _parse_or_refuse(body)
+    assert time.process_time() - start < 1
+
+
 def _parse_or_refuse(raw: bytes) -> list[Alert] | str:
     try:
         return parse(raw, NOON)
@@ -360,11 +384,13 @@ _BODIES = st.recursive(
 )
 
 
+@UNHURRIED
 @given(st.binary(max_size=300))
 def test_any_bytes_when_parsed_raise_nothing_unexpected(raw: bytes) -> None:
     _parse_or_refuse(raw)
 
 
+@UNHURRIED
 @given(st.text(max_size=200))
 @example("buy BTCUSDT @ 1e999999")
 @example("buy BTCUSDT q=1e31")
@@ -373,6 +399,7 @@ def test_any_text_when_parsed_raises_nothing_unexpected(text: str) -> None:
     _parse_or_refuse(text.encode("utf-8", "surrogatepass"))
 
 
+@UNHURRIED
 @given(st.dictionaries(_NAMES, _BODIES, max_size=8))
 def test_any_object_when_parsed_is_read_the_same_twice(body: dict[str, Any]) -> None:
     raw = json.dumps({"action": "buy", "ticker": "BTCUSDT", **body}).encode()

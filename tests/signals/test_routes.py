@@ -226,6 +226,9 @@ async def test_address_with_a_slash_at_the_end_is_no_redirect(house: House, send
     assert (await sender.post(f"{house.hook}/", json=ENTRY)).status_code == 202
 
 
+_SPLINTERS = (b"", b"\x00", b"\xff", b'"', b"{", b"]", b"1e999", b"NaN", b"null", b"{{close}}", b",", b":")
+
+
 def _damaged(rng: random.Random, body: bytes) -> bytes:
     """A body with a few bytes changed, taken out, doubled or put in."""
     damaged = bytearray(body)

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import event, text
-from tests.support.linked import Accommodation, accommodation, key_pair
+from tests.support.linked import Accommodation, accommodation, key_pair, request_of
 from tests.support.scripted_venue import sign_hmac
 
 from tradewind.accounts.account import AccountRow
 from tradewind.accounts.service import stored_credentials
 from tradewind.core.ids import AccountId, OrderId
 from tradewind.core.instrument import BINANCE, Environment
+from tradewind.infra.db import Tx
 from tradewind.signer.service import InProcessSigner, SigningRefused
 from tradewind.vault.secret import Secret
 from tradewind.venues.base import SignPurpose, SignRequest
@@ -94,11 +95,14 @@ async def test_sign_when_the_rows_of_two_accounts_were_swapped_then_neither_open
     rooms: Accommodation, ann: AccountRow
 ) -> None:
     _, bob = await rooms.linked_account("bob", 2)
-    swap = (
-        "UPDATE credentials SET sealed_key = (SELECT sealed_key FROM credentials AS o WHERE o.id <> credentials.id), "
-        "sealed_secret = (SELECT sealed_secret FROM credentials AS o WHERE o.id <> credentials.id)"
-    )
-    rooms.house.db.write_now(lambda tx: tx.execute(text(swap)))
+
+    def swap(tx: Tx) -> None:
+        rows = tx.execute(text("SELECT id, sealed_key, sealed_secret FROM credentials")).all()
+        for mine, other in (rows, reversed(rows)):
+            values = {"id": mine.id, "k": other.sealed_key, "s": other.sealed_secret}
+            tx.execute(text("UPDATE credentials SET sealed_key = :k, sealed_secret = :s WHERE id = :id"), values)
+
+    rooms.house.db.write_now(swap)
     for row in (ann, bob):
         rooms.signer.forget(row.id)
         signer = rooms.signer.for_account(row.id)
@@ -138,8 +142,6 @@ async def test_forget_when_the_key_was_replaced_then_the_new_one_signs(rooms: Ac
     before = await signer.sign(_READ)
     new = rooms.issue_key(9, venue_user_id=ann.venue_user_id)
     user = rooms.house.db.read_now(lambda tx: rooms.house.identity.load_user(tx, ann.user_id))
-    from tests.support.linked import request_of
-
     await rooms.linker.replace_key(request_of(user.id, new), ann.id, actor="test")
     after = await signer.sign(_READ)
     assert before != after == sign_hmac(new.secret.encode(), b"timestamp=1")

@@ -1,6 +1,7 @@
 """Placing orders: what fills, what rests, what it costs, what is told."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from tests.support.exchange import SYMBOL, UID, balance, funded, order, refused, small_exchange, tick, told
@@ -226,12 +227,18 @@ def test_set_price_when_forced_sets_off_orders_and_counts_no_volume(exchange: Ex
 
 
 def test_order_when_it_names_extras_keeps_them_and_has_the_venues_defaults(exchange: Exchange) -> None:
-    extras = {"stp_mode": "EXPIRE_BOTH", "strategy_id": 3, "strategy_type": 1_000_000, "iceberg_quantity": D(2)}
+    extras: dict[str, Any] = {
+        "stp_mode": "EXPIRE_BOTH",
+        "strategy_id": 3,
+        "strategy_type": 1_000_000,
+        "iceberg_quantity": D(2),
+    }
     kept = exchange.place(UID, order("BUY LIMIT 2 @ 95", **extras), 10).order
     assert (kept.stp_mode, kept.strategy_id, kept.strategy_type) == ("EXPIRE_BOTH", 3, 1_000_000)
     assert kept.iceberg_quantity == D(2)
     plain = exchange.place(UID, order("BUY MARKET 2"), 20).order
-    assert (plain.stp_mode, plain.time_in_force, plain.price, plain.order_list_id) == ("EXPIRE_MAKER", "GTC", 0, -1)
+    assert (plain.stp_mode, plain.time_in_force) == ("EXPIRE_MAKER", TimeInForce.GTC)
+    assert (plain.price, plain.stop_price, plain.order_list_id) == (D(0), D(0), -1)
 
 
 def test_exchange_when_new_is_empty_and_lists_its_symbols() -> None:

@@ -55,6 +55,20 @@ def test_check_order_at_each_bound_names_the_filter_that_fails(line: str, failin
     assert (found.filter if found else None) == failing
 
 
+def test_check_order_when_sides_have_their_own_percentages_uses_its_sides() -> None:
+    # as a live symbol published them in September 2026
+    lopsided = replace(
+        RULES,
+        bid_multiplier_up=Decimal("1.1"),
+        bid_multiplier_down=Decimal("0.8"),
+        ask_multiplier_up=Decimal("1.2"),
+        ask_multiplier_down=Decimal("0.9"),
+    )
+    fine = {"BUY LIMIT 1 @ 110", "BUY LIMIT 1 @ 80", "SELL LIMIT 1 @ 120", "SELL LIMIT 1 @ 90"}
+    wrong = {"BUY LIMIT 1 @ 110.01", "BUY LIMIT 1 @ 79.99", "SELL LIMIT 1 @ 120.01", "SELL LIMIT 1 @ 89.99"}
+    assert {line for line in fine | wrong if check_order(lopsided, order(line), REFERENCE)} == wrong
+
+
 def test_check_order_when_bought_for_quote_counts_the_quote_as_notional() -> None:
     spend = NewOrder("ABCUSDT", Side.BUY, OrderType.MARKET, quote_quantity=Decimal("4.99"))
     assert check_order(RULES, spend, REFERENCE) == FilterFailure(FilterName.NOTIONAL)

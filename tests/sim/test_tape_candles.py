@@ -97,6 +97,8 @@ def test_candle_file_when_described_says_that_the_path_is_not_recorded(tmp_path:
         ([("ABC/EUR", 1, RISING)], "1m", "no market quoted in USDT or KRW"),
         ([("BTC/USDT:USDT", 1, RISING)], "1m", "no market quoted in USDT or KRW"),
         ([("ABC/USDT", 1, RISING)], "tick", "unknown interval"),
+        ([("ABC/USDT", 1, RISING)], "xm", "unknown interval"),
+        ([("ABC/USDT", 1, RISING)], "5y", "unknown interval"),
     ],
 )
 def test_candle_file_when_it_cannot_be_played_says_why(

@@ -6,11 +6,14 @@ import json
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tradewind.stream.frames import Auth, BadFrame, Ev, Fan, Frame, Hb, Hello, Reset, Resume, Sub, Tick, decode, encode
 from tradewind.stream.mask import MASK, masked
+
+# A slow machine is no finding.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 AT = datetime(2026, 11, 20, 21, 0, 0, 123_456, tzinfo=timezone(timedelta(hours=9)))
 
@@ -77,6 +80,7 @@ def test_client_frame_when_malformed_is_refused_without_being_quoted(text: str) 
     assert "x" * 10 not in str(caught.value)
 
 
+@UNHURRIED
 @given(st.text(max_size=200))
 def test_any_text_when_decoded_raises_nothing_unexpected(text: str) -> None:
     try:

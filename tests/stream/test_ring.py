@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tradewind.stream.ring import Event, Ring
+
+# A slow machine is no finding.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def event(n: int) -> Event:
@@ -49,6 +52,7 @@ def test_ring_when_it_forgets_leaves_a_hole_for_everybody() -> None:
     assert [ev.seq for ev in ring.after(2) or []] == [3]
 
 
+@UNHURRIED
 @given(st.lists(st.sampled_from(["append", "forget"]), max_size=60), st.integers(0, 70), st.integers(1, 8))
 def test_ring_after_any_course_tells_all_or_nothing(steps: list[str], asked: int, size: int) -> None:
     ring, told = Ring(size=size), dict[int, str]()

@@ -30,3 +30,8 @@ def fresh_db(folder: Path, rooms: Sequence[str] | None = None) -> Iterator[Db]:
         yield db
     finally:
         db.close()
+
+
+def bytes_of(folder: Path) -> bytes:
+    """Everything the database has on disk: file, WAL and what else lies beside them."""
+    return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())

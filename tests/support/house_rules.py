@@ -203,8 +203,17 @@ def _is_broad(node: ast.ExceptHandler) -> bool:
 
 
 def _logs(node: ast.ExceptHandler) -> bool:
+    """Say whether the error is logged, or handed on to a call that does something with it."""
     words = {"exception", "error", "warning", "critical"}
-    return any(isinstance(part, ast.Attribute) and part.attr in words for part in ast.walk(node))
+    parts = list(ast.walk(node))
+    handed_on = {
+        argument.id
+        for part in parts
+        if isinstance(part, ast.Call)
+        for argument in part.args
+        if isinstance(argument, ast.Name)
+    }
+    return node.name in handed_on or any(isinstance(part, ast.Attribute) and part.attr in words for part in parts)
 
 
 _EXCUSES = {("pytest", "skip"), ("pytest", "xfail"), ("mark", "skipif")}

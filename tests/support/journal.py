@@ -18,9 +18,9 @@ from tradewind.core.money import Asset, Money, Price, Quantity
 from tradewind.core.order import IntentKind, Leg, Order, OrderState, OrderType, Side, VenueReport
 from tradewind.execution import store
 from tradewind.execution.apply import Applier
+from tradewind.execution.intent_store import Intent
 from tradewind.execution.journal import Journal, new_order
 from tradewind.execution.outcomes import Moved, Outcome
-from tradewind.execution.store import Intent
 from tradewind.infra.db import Db
 from tradewind.infra.ids import RandomIds
 from tradewind.infra.migrate import upgrade_schema

@@ -26,6 +26,7 @@ class Conversation:
                 length = int(value)
         whole = head + (await self.reader.readexactly(length) if length else b"")
         self.server.requests.append(whole)
+        self.server.heard.set()
         return whole
 
     async def say(self, data: bytes) -> None:
@@ -45,6 +46,7 @@ class RawServer:
     port: int = 0
     connections: int = 0
     requests: list[bytes] = field(default_factory=list)
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
     scheme: str = "http"
 
     @property

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from tradewind.core.ids import SignalId, SourceId
-from tradewind.infra.clock import to_ms
 from tradewind.infra.db import Db, Tx, metadata
 from tradewind.signals import service, store
 from tradewind.signals.dialects import parse
@@ -108,8 +107,3 @@ class Inbox:
 
     def count(self) -> int:
         return len(self.db.read_now(lambda tx: service.list_entries(tx, visible=None, limit=1_000)))
-
-
-def ms(moment: datetime) -> int:
-    """Unix milliseconds."""
-    return to_ms(moment)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 from tests.support.clock import ManualClock
-from tests.support.db import fresh_db
+from tests.support.db import bytes_of, fresh_db
 
 from tradewind.infra.db import Db, Tx
 from tradewind.vault.cipher import LocalKek, SealBroken, SealContext, new_key
@@ -114,7 +114,7 @@ def test_files_when_secrets_are_sealed_then_hold_neither_plaintext_nor_keys(
 
     db.write_now(work)
     db.close()
-    content = b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.is_file())
+    content = bytes_of(tmp_path)
     assert b"tenant_keys" in content
     for canary in [*canaries, _KEK]:
         plain = canary.reveal()

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Coroutine
@@ -206,11 +207,14 @@ def test_request_when_headers_never_end_then_answer_is_lost_at_the_limit(run: Ru
     run(with_server(handler, scenario))
 
 
+_CHUNK = b"400\r\n" + b"x" * 1024 + b"\r\n"
+
+
 @pytest.mark.parametrize(
     "answer",
-    [reply(b"x" * 5_000), b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"400\r\n" + b"x" * 1024 + b"\r\n" + b"400\r\n" + b"x" * 1024 + b"\r\n"],
+    [reply(b"x" * 5_000), b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + _CHUNK + _CHUNK],
     ids=["length", "chunked"],
-)  # fmt: skip
+)
 def test_request_when_body_is_over_the_limit_then_answer_is_lost(run: Run, answer: bytes) -> None:
     async def scenario(server: RawServer, transport: Transport) -> None:
         with pytest.raises(AnswerLost, match="body too long"):
@@ -296,8 +300,7 @@ def test_request_when_cancelled_after_the_write_then_connection_is_not_used_agai
 
     async def scenario(server: RawServer, transport: Transport) -> None:
         task = asyncio.create_task(transport.request(GET))
-        while not server.requests:
-            await asyncio.sleep(0.005)
+        await server.heard.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -444,10 +447,11 @@ def test_request_when_close_lies_unread_in_the_kernel_then_connection_is_replace
 def _close_peer_of(transport: Transport) -> None:
     """Shut down the far end of the only idle connection, found among this process's sockets."""
     (connection,) = transport._pool._idle
-    own = connection._transport.get_extra_info("sockname")  # type: ignore[union-attr]
+    assert connection._transport is not None
+    own = connection._transport.get_extra_info("sockname")
     for fd in range(3, 256):
         try:
-            probe = socket.socket(fileno=socket.dup(fd))  # type: ignore[attr-defined]
+            probe = socket.socket(fileno=os.dup(fd))
         except OSError:
             continue
         with probe:

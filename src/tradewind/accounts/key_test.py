@@ -40,11 +40,12 @@ SignerIn = Callable[[Environment], Signer]
 
 
 @dataclass(frozen=True, slots=True)
-class TestedKey:
-    """What a passed test found out."""
+class Finding:
+    """What a test found out, and what speaks against the key (None: nothing)."""
 
     snapshot: AccountSnapshot
     rights: Rights
+    cause: KeyRefusal | None
 
 
 class KeyTest:
@@ -54,13 +55,22 @@ class KeyTest:
         self._client_of = client_of
         self._addresses = tuple(addresses)
 
-    async def run(self, venue: VenueName, environment: Environment, signer_in: SignerIn, *, language: str) -> TestedKey:
+    async def run(self, venue: VenueName, environment: Environment, signer_in: SignerIn, *, language: str) -> Finding:
         """Test a key. Raises the TradewindError of the first cause against it; never quotes the key."""
+        finding = await self.examine(venue, environment, signer_in, language=language)
+        if finding.cause is not None:
+            raise self.refusal(finding.cause, venue, language)
+        return finding
+
+    async def examine(
+        self, venue: VenueName, environment: Environment, signer_in: SignerIn, *, language: str
+    ) -> Finding:
+        """Find out what a key may do, whatever speaks against it. Raises where the key does not work at all."""
         client = self._client_of(venue, environment)
         signer = signer_in(environment)
         try:
             async with asyncio.timeout(_TEST_SECONDS_MAX):
-                return await self._tested(client, signer, venue, language)
+                return await _examined(client, signer)
         except VenueError as error:
             cause = cause_of(error)
         except TimeoutError:
@@ -79,17 +89,6 @@ class KeyTest:
         sentence = UNVERIFIED_SENTENCE_KO if language == "ko" else UNVERIFIED_SENTENCE
         values = {"venue": _shown(venue), "addresses": addresses, "sentence": sentence}
         return refusal_error(cause, language, values)
-
-    async def _tested(self, client: VenueClient, signer: Signer, venue: VenueName, language: str) -> TestedKey:
-        snapshot = await client.account(signer)
-        permissions = await client.permissions(signer)
-        cause = _cause_against(permissions, snapshot)
-        if cause is None and client.capabilities.has_test_order and not await _passes_test_order(client, signer):
-            cause = KeyRefusal.CANNOT_TRADE
-        if cause is not None:
-            raise self.refusal(cause, venue, language)
-        rights = Rights(permissions.source, permissions.can_read, permissions.can_trade, permissions.can_withdraw)
-        return TestedKey(snapshot, rights)
 
     async def _other_environment(
         self, venue: VenueName, environment: Environment, signer_in: SignerIn
@@ -111,6 +110,17 @@ class KeyTest:
 def is_verified(rights: Rights) -> bool:
     """Say whether the venue itself named the key's rights."""
     return rights.source is PermissionSource.VERIFIED
+
+
+async def _examined(client: VenueClient, signer: Signer) -> Finding:
+    snapshot = await client.account(signer)
+    permissions = await client.permissions(signer)
+    cause = _cause_against(permissions, snapshot)
+    can_trade = permissions.can_trade
+    if cause is None and client.capabilities.has_test_order and not await _passes_test_order(client, signer):
+        cause, can_trade = KeyRefusal.CANNOT_TRADE, False
+    rights = Rights(permissions.source, permissions.can_read, can_trade, permissions.can_withdraw)
+    return Finding(snapshot, rights, cause)
 
 
 def _cause_against(permissions: Permissions, snapshot: AccountSnapshot) -> KeyRefusal | None:

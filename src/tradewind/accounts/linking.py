@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy.exc import IntegrityError
 
 from tradewind.accounts.account import AccountRow, AccountStatus, CredentialRow, Rights
-from tradewind.accounts.key_test import KeyTest, SignerIn, TestedKey, is_verified
+from tradewind.accounts.key_test import Finding, KeyTest, SignerIn, is_verified
 from tradewind.accounts.refusals import UNVERIFIED_SENTENCE, UNVERIFIED_SENTENCE_KO, KeyRefusal
 from tradewind.accounts.service import Accounts, clean_label, is_sentence
 from tradewind.accounts.shapes import KeyPair, checked_pair
@@ -120,16 +120,22 @@ class Linker:
         return Linked(await self._stored(store, request), pair.warnings)
 
     async def test_stored(self, account: AccountRow, *, actor: str, language: str = "en") -> AccountRow:
-        """Test the stored key of an account again and record what the venue says of its rights."""
-        tested = await self._key_test.run(
+        """Test the stored key of an account again and record what the venue says of it.
+
+        A key that has become unfit (it can withdraw, it may not trade) stops entries; the account says why.
+        Raises InvalidInput or Unavailable where the key could not be tested.
+        """
+        found = await self._key_test.examine(
             account.venue,
             account.environment,
             lambda _environment: self._signer.for_account(account.id),
             language=language,
         )
-        return await self._db.write(lambda tx: self._accounts.record_test(tx, account, tested.rights, actor=actor))
+        return await self._db.write(
+            lambda tx: self._accounts.record_test(tx, account, found.rights, cause=found.cause, actor=actor)
+        )
 
-    async def _test(self, request: LinkRequest, pair: KeyPair, account_id: AccountId) -> TestedKey:
+    async def _test(self, request: LinkRequest, pair: KeyPair, account_id: AccountId) -> Finding:
         def signer_in(environment: Environment) -> Signer:
             return self._signer.pending(
                 request.venue, environment, account_id, api_key=pair.api_key, api_secret=pair.api_secret
@@ -137,7 +143,7 @@ class Linker:
 
         return await self._run_test(request, signer_in, pair)
 
-    async def _run_test(self, request: LinkRequest, signer_in: SignerIn, pair: KeyPair) -> TestedKey:
+    async def _run_test(self, request: LinkRequest, signer_in: SignerIn, pair: KeyPair) -> Finding:
         try:
             return await self._key_test.run(request.venue, request.environment, signer_in, language=request.language)
         except TradewindError as error:
@@ -164,7 +170,7 @@ class Linker:
             return
         raise self._refusal(KeyRefusal.UNVERIFIED, request)
 
-    def _own_row(self, tx: Tx, request: LinkRequest, tested: TestedKey) -> AccountRow | None:
+    def _own_row(self, tx: Tx, request: LinkRequest, tested: Finding) -> AccountRow | None:
         """Find the user's own account that waits for a key. Raises Conflict where the venue account is taken."""
         if request.is_stand_in:
             return None
@@ -175,7 +181,7 @@ class Linker:
             raise self._refusal(KeyRefusal.ACCOUNT_TAKEN, request)
         return row
 
-    def _new_row(self, request: LinkRequest, account_id: AccountId, label: str, tested: TestedKey) -> AccountRow:
+    def _new_row(self, request: LinkRequest, account_id: AccountId, label: str, tested: Finding) -> AccountRow:
         return AccountRow(
             id=account_id,
             user_id=request.user_id,

@@ -14,6 +14,7 @@ from typing import Any
 
 from tradewind.accounts import mandate_store, store
 from tradewind.accounts.account import AccountRow, AccountStatus, CredentialRow, Rights
+from tradewind.accounts.refusals import KeyRefusal
 from tradewind.audit.service import Audit, Detail
 from tradewind.core.errors import Conflict, InvalidInput, NotFound
 from tradewind.core.ids import AccountId, UserId
@@ -192,15 +193,17 @@ class Accounts:
         """Find whose account the venue's own user id is."""
         return store.find_by_venue_user(tx, venue, environment, venue_user_id)
 
-    def record_test(self, tx: Tx, row: AccountRow, rights: Rights, *, actor: str) -> AccountRow:
-        """Record a successful test of a stored key; a key that can withdraw by now stops entries."""
+    def record_test(
+        self, tx: Tx, row: AccountRow, rights: Rights, *, cause: KeyRefusal | None, actor: str
+    ) -> AccountRow:
+        """Record a test of a stored key; a key that has become unfit stops entries."""
         row = self.load(tx, row.user_id, row.id)
         store.update_rights(tx, row.id, rights)
         store.touch_account(tx, row.id, self._clock.now())
-        self._record(tx, actor, "credential.tested", row.id, row.user_id, {"can_trade": rights.can_trade})
-        if row.status is AccountStatus.ACTIVE and (rights.can_withdraw or not rights.can_trade):
-            reason = "key_can_withdraw" if rights.can_withdraw else "key_cannot_trade"
-            self._set_status(tx, row, AccountStatus.PAUSED, reason, actor)
+        details: dict[str, Detail] = {"cause": cause}
+        self._record(tx, actor, "credential.tested", row.id, row.user_id, details)
+        if cause is not None and row.status is AccountStatus.ACTIVE:
+            self._set_status(tx, row, AccountStatus.PAUSED, cause.value, actor)
         return self._told(tx, row.user_id, row.id)
 
     # --- for the engine ---

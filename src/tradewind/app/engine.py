@@ -29,7 +29,6 @@ from tradewind.execution.outcomes import Moved
 from tradewind.execution.protect import Protector
 from tradewind.execution.reconcile import Reconciler
 from tradewind.execution.recorder import Recorder
-from tradewind.execution.store import Stored
 from tradewind.execution.submit import Submitter
 from tradewind.execution.worker import SignalWorker
 from tradewind.infra.bus import Bus
@@ -91,20 +90,20 @@ class Engine:
         """Stop following an account whose key is gone."""
         self.listener.unfollow(account_id)
 
-    async def recover(self) -> list[Stored]:
+    async def recover(self) -> list[Order]:
         """Bring the journal into a state that a fresh process may continue from."""
         undone = await self.db.write(lambda tx: self.journal.recover(tx, self.clock.now()))
-        doubtful = [each.order for each in undone if each.order.state not in (OrderState.INTENDED, *RESTING)]
+        doubtful = [each for each in undone if each.state not in (OrderState.INTENDED, *RESTING)]
         self.reconciler.doubt(doubtful)
-        self.reconciler.doubt([each.order for each in undone if each.order.state is OrderState.CANCEL_SENT])
-        self.reconciler.doubt([each.order for each in await self.db.read(self.journal.lacking_fills)])
+        self.reconciler.doubt([each for each in undone if each.state is OrderState.CANCEL_SENT])
+        self.reconciler.doubt(await self.db.read(self.journal.lacking_fills))
         _log.info("app.engine.recovered", undone=len(undone), in_doubt=len(doubtful))
         await self.protector.load()
         for venue, environment, symbol in self.protector.watched_symbols():
             self.desk.market.watch(venue, environment, [symbol])
         return undone
 
-    async def run(self, undone: list[Stored]) -> None:
+    async def run(self, undone: list[Order]) -> None:
         """Run until cancelled; entries last."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.recorder.run(), name="recorder")
@@ -114,9 +113,9 @@ class Engine:
             tasks.create_task(self.protector.run(), name="protector")
             tasks.create_task(self.boards.run(), name="boards")
             tasks.create_task(self._guard(), name="guard")
-            resting = {each.order.account_id for each in undone if each.order.state in RESTING}
+            resting = {each.account_id for each in undone if each.state in RESTING}
             await self.reconciler.look_at_once(sorted(resting), _FIRST_LOOK_S)
-            self.dispatcher.enqueue([each.order for each in undone])
+            self.dispatcher.enqueue(undone)
             tasks.create_task(self.dispatcher.run(), name="dispatcher")
             tasks.create_task(self.worker.run(), name="worker")
 

@@ -31,7 +31,7 @@ from tradewind.identity.service import Identity
 from tradewind.infra.bus import InProcessBus
 from tradewind.infra.clock import Clock, SystemClock
 from tradewind.infra.db import Db, Tx
-from tradewind.infra.ids import RandomIds
+from tradewind.infra.ids import Ids, RandomIds
 from tradewind.infra.log import logger
 from tradewind.infra.outbox import Outbox
 from tradewind.market.service import Market
@@ -40,6 +40,7 @@ from tradewind.signals.sources import Sources
 from tradewind.signer.service import InProcessSigner
 from tradewind.stream.hub import Hub
 from tradewind.vault.opening import KekPlace, open_vault
+from tradewind.vault.service import Vault
 from tradewind.venues.base import AccountSnapshot, VenueHealth
 from tradewind.venues.binance.signing import sign
 from tradewind.venues.registry import Venues, VenueSettings
@@ -93,15 +94,34 @@ class App:
             self.is_ready.set()
 
 
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What every room stands on."""
+
+    clock: Clock
+    ids: Ids
+    db: Db
+    bus: InProcessBus
+    vault: Vault
+    audit: Audit
+
+
+def _ground(settings: Settings, clock: Clock) -> _Ground:
+    db = Db.open(settings.database_url)
+    place = KekPlace(settings.kek_file, settings.data_dir, settings.kek_env, settings.kek_passphrase_env)
+    try:
+        vault = db.write_now(lambda tx: open_vault(tx, place, clock, os.environ))
+    except BaseException:
+        db.close()
+        raise
+    return _Ground(clock, RandomIds(clock), db, InProcessBus(), vault, Audit(vault, clock))
+
+
 def build(settings: Settings, *, clock: Clock | None = None) -> App:
     """Build the platform over a database that has its schema. Raises InvalidInput without the right key."""
-    clock = clock or SystemClock()
-    ids = RandomIds(clock)
-    db = Db.open(settings.database_url)
-    bus = InProcessBus()
-    place = KekPlace(settings.kek_file, settings.data_dir, settings.kek_env, settings.kek_passphrase_env)
-    vault = db.write_now(lambda tx: open_vault(tx, place, clock, os.environ))
-    audit = Audit(vault, clock)
+    ground = _ground(settings, clock or SystemClock())
+    clock, ids, db, bus = ground.clock, ground.ids, ground.db, ground.bus
+    vault, audit = ground.vault, ground.audit
     identity = Identity(clock, ids, audit)
     billing = Billing(clock, ids, audit)
     db.write_now(billing.seed_plans)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from tradewind.infra import log
 _log = log.logger("cli.serve")
 # Requests in flight may finish; a fan-out is not waited for, recovery finds it.
 _GRACE_S = 10
+_STUCK = 70
 
 
 def serve(
@@ -99,13 +101,21 @@ async def _run_together(app: App, server: uvicorn.Server, listener: socket.socke
         # First the API, so that nothing new is accepted; then the engine.
         await asyncio.wait({api}, timeout=_GRACE_S + 1)
     finally:
-        for task in (api, engine):
-            task.cancel()
-        await asyncio.wait({api, engine})
+        await _end(api, engine)
     for task in (engine, api):
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("cli.serve.ended_badly", task=task.get_name(), error=type(error).__name__)
             raise error
+
+
+async def _end(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    _, stuck = await asyncio.wait(tasks, timeout=_GRACE_S)
+    if stuck:
+        # An end that never comes would keep the owner lock; recovery from disk is made for this.
+        _log.error("cli.serve.stuck", tasks=[task.get_name() for task in stuck])
+        os._exit(_STUCK)
 
 
 class _Server(uvicorn.Server):

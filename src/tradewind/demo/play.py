@@ -29,7 +29,7 @@ from tradewind.demo.check import Verdict
 from tradewind.demo.foundation import Foundation, Places, lay_foundation
 from tradewind.demo.players import Players
 from tradewind.demo.processes import Child
-from tradewind.demo.screen import Screen, demand_capturable, save_capture
+from tradewind.demo.screen import PLAIN_WIDTH, Screen, demand_capturable, save_capture
 from tradewind.demo.stage import Row, Stage
 from tradewind.demo.story import Story, choose_story
 from tradewind.demo.summary import Run, build_object, summary_lines, verdict_lines
@@ -39,7 +39,6 @@ from tradewind.sim.tape_files import load_tape
 
 SERVE_PORT = 8_000
 _DISAGREE = 1
-_WIDE = 132
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,11 +209,10 @@ class _Demo:
 
     def _close(self, stage: Stage, screen: Screen, acts: Acts, verdict: Verdict, played: Run) -> None:
         told = build_object(played, acts.journal, verdict, acts.expected)
-        width = screen.console.width if screen.is_live else _WIDE
-        for part in _closing(stage, told, verdict, width):
-            screen.console.print(part, soft_wrap=not screen.is_live)
+        for part in _closing(stage, told, verdict, screen.console.width, with_log=screen.is_live):
+            screen.console.print(part)
         if self._options.capture is not None:
-            save_capture(_closing(stage, told, verdict, _WIDE), self._options.capture)
+            save_capture(_closing(stage, told, verdict, PLAIN_WIDTH, with_log=True), self._options.capture)
             screen.console.print(f"captured in {self._options.capture}", markup=False)
         if self._options.keep is not None:
             screen.console.print(f"kept in {self._options.keep}: data/tradewind.db, exchange.db, *.log", markup=False)
@@ -268,14 +266,17 @@ def _opening(story: Story) -> str:
     )
 
 
-def _closing(stage: Stage, told: dict[str, object], verdict: Verdict, width: int) -> list[RenderableType]:
-    """The last picture: everything in full."""
+def _closing(
+    stage: Stage, told: dict[str, Any], verdict: Verdict, width: int, *, with_log: bool
+) -> list[RenderableType]:
+    """The last picture: everything in full; lines that were printed as they came are not printed again."""
     good = verdict.agrees
     parts: list[RenderableType] = [header(stage), "", fan_table(stage, width), ""]
     if stage.positions:
-        parts += [positions_table(stage, width), ""]
-    parts += [Text(text) for text in log_texts(stage)]
-    parts += ["", *(Text(line) for line in summary_lines(told)), ""]
+        parts += [positions_table(stage), ""]
+    if with_log:
+        parts += [*(Text(text) for text in log_texts(stage)), ""]
+    parts += [*(Text(line) for line in summary_lines(told)), ""]
     parts += [Text(line, style="bold green" if good else "bold red") for line in verdict_lines(verdict)]
     return parts
 

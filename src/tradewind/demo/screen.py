@@ -18,7 +18,7 @@ from tradewind.demo.view import picture
 
 # Fast enough to see orders move, slow enough not to flicker over a remote line.
 _FRAMES_A_SECOND = 6
-_CAPTURE_WIDTH = 132
+PLAIN_WIDTH = 132
 # A terminal window without the fonts that rich fetches from elsewhere: the reader's own monospace will do.
 _SVG = """<svg class="rich-terminal" viewBox="0 0 {terminal_width} {height}" xmlns="http://www.w3.org/2000/svg">
 <style>
@@ -52,7 +52,9 @@ class Screen:
             # An old terminal shows a question mark rather than a traceback.
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
         self._stage = stage
-        self.console = Console(stderr=to_stderr, highlight=False)
+        # A pipe has no width; tables are written in full there.
+        width = None if stream.isatty() else PLAIN_WIDTH
+        self.console = Console(stderr=to_stderr, highlight=False, width=width)
         self._live: Live | None = None
 
     @property
@@ -98,7 +100,7 @@ def save_capture(parts: list[RenderableType], file: Path) -> None:
     """Write a picture to an .svg or .txt file. Raises InvalidInput for another ending or an unwritable place."""
     console = Console(
         record=True,
-        width=_CAPTURE_WIDTH,
+        width=PLAIN_WIDTH,
         file=io.StringIO(),
         force_terminal=True,
         highlight=False,

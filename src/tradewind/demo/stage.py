@@ -149,7 +149,7 @@ class Stage:
     def _tell_entry(self, number: int, order: Mapping[str, Any]) -> None:
         state, name, what = order["state"], self.rows[number].person.name, order["symbol"]
         if state == OrderState.UNKNOWN:
-            self.say(f"{number:>2} {name}: no answer to the {what} order; UNKNOWN, asking the exchange")
+            self.say(f"{number:>2} {name}: no clear answer to the {what} order: UNKNOWN, asking the exchange")
         elif state == OrderState.NEVER_ARRIVED:
             self.say(f"{number:>2} {name}: found out: it never arrived (asked twice after the fence)")
         elif state == OrderState.FILLED and int(order["generation"]) > 0:

@@ -8,11 +8,12 @@ prices themselves are played as they are on the tape.
 from __future__ import annotations
 
 import random
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import accumulate, groupby
 
 from tradewind.core.errors import InvalidInput
 from tradewind.core.plan import DEFAULT_PLANS
@@ -30,7 +31,7 @@ BOUND_S = 75.0
 # A fast recording is easier to read slowly; a candle file would take hours at speed 1.
 SPEED_DEFAULT = Decimal(8)
 _CANDIDATES = 8
-_STEP_MS = 4_000
+_STEP_MS = 6_000
 _LIVELY_PRINTS_MIN = 20
 _BPS = 10_000
 # A level counts as reached only when the price goes this much beyond it: fills happen at bid and ask.
@@ -164,23 +165,34 @@ def _look(market: int, offset_ms: int, series: _Series, traders: Sequence[Person
         return _Stretch(market, offset_ms, 0, 0, 0, 0)
     early, end = offset_ms + _tape_ms(_EARLY_S, speed), offset_ms + _tape_ms(WATCHED_S - _LAST_S, speed)
     outcomes: Counter[str] = Counter()
-    for person in traders:
-        delay_s = DEFAULT_PLANS[person.plan].release_delay_ms / 1_000
-        start = offset_ms + _tape_ms(OPEN_FIRST_S + delay_s + _SETTLE_S, speed)
-        outcome = _outcome(series.between(start, early), price, person)
-        outcomes[_outcome(series.between(early, end), price, person) if outcome == "open" else "early"] += 1
+    for delay_ms, people in groupby(traders, key=lambda person: DEFAULT_PLANS[person.plan].release_delay_ms):
+        start = offset_ms + _tape_ms(OPEN_FIRST_S + delay_ms / 1_000 + _SETTLE_S, speed)
+        path = _Path(series.between(start, end), len(series.between(start, early)))
+        outcomes.update(path.outcome(price, person) for person in people)
     return _Stretch(market, offset_ms, outcomes["stop"], outcomes["target"], outcomes["early"], outcomes["open"])
 
 
-def _outcome(prices: Sequence[int], entry: int, person: Person) -> str:
-    stop = entry * (_BPS - person.stop_bps - _MARGIN_BPS)
-    target = entry * (_BPS + person.target_bps + _MARGIN_BPS)
-    for price in prices:
-        if price * _BPS <= stop:
-            return "stop"
-        if price * _BPS >= target:
-            return "target"
-    return "open"
+class _Path:
+    """What a market does from an entry on; the first `early` prints are too soon to be seen."""
+
+    def __init__(self, prices: Sequence[int], early: int) -> None:
+        # Lowest and highest so far: both move one way, so the first print beyond a level is found by halving.
+        self._lows = list(accumulate(prices, min))
+        self._highs = list(accumulate(prices, max))
+        self._early = early
+
+    def outcome(self, entry: int, person: Person) -> str:
+        """Say which level of a person is reached first: stop, target, early (either, too soon) or open."""
+        stop = entry * (_BPS - person.stop_bps - _MARGIN_BPS)
+        target = entry * (_BPS + person.target_bps + _MARGIN_BPS)
+        stopped = bisect_left(self._lows, -stop, key=lambda low: -low * _BPS)
+        reached = bisect_left(self._highs, target, key=lambda high: high * _BPS)
+        first = min(stopped, reached)
+        if first == len(self._lows):
+            return "open"
+        if first < self._early:
+            return "early"
+        return "stop" if stopped < reached else "target"
 
 
 def _choose(stretches: Sequence[_Stretch], fallback: int, rng: random.Random) -> _Stretch:

@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from tradewind import __version__
-from tradewind.core.money import ZERO, plain
+from tradewind.core.money import ZERO
 from tradewind.demo.check import Verdict, entry_of
 from tradewind.demo.facts import Expected, Journal, JournalOrder
 from tradewind.demo.story import Story
@@ -69,7 +69,8 @@ def build_object(run: Run, journal: Journal, verdict: Verdict, expected: Sequenc
         "positions": dict(sorted(positions.items())),
         "stops_hit": hits(journal, "stop"),
         "targets_hit": hits(journal, "target"),
-        "realised_pnl": plain(realised(journal).quantize(Decimal("0.01"))),
+        "dust_left": sum(1 for lot in journal.lots if not lot.is_open and lot.quantity > ZERO),
+        "realised_pnl": f"{realised(journal):.2f}",
         "fills": len(journal.fills),
         "incidents": journal.incidents,
         "disagreements": [{"kind": each.kind.value, "text": each.text} for each in verdict.disagreements],
@@ -153,7 +154,7 @@ def summary_lines(told: dict[str, Any]) -> list[str]:
         f"lateness     median {told['p50_ms']} ms, 99th percentile {told['p99_ms']} ms after the plan's release",
         f"             without the broken ones {told['p50_unbroken_ms']} ms and {told['p99_unbroken_ms']} ms",
         f"positions    {positions}; stops hit {told['stops_hit']}, targets hit {told['targets_hit']}",
-        f"realised     {told['realised_pnl']} USDT (PAPER), from {told['fills']} fills",
+        f"realised     {told['realised_pnl']} USDT (PAPER); {told['fills']} fills; dust left {told['dust_left']} times",
         "must be 0    "
         + ", ".join(f"{name} {told[name]}" for name in ("duplicates", "lost", "unknown", "unprotected")),
     ]

@@ -46,7 +46,8 @@ _PROTECTION = {
 }
 # Below this height the cells of the grid stand for the table.
 _TALL = 52
-_WIDE = 118
+# Below this width names give way to what happened.
+_NAMED = 96
 _LOG_SHOWN = 7
 
 
@@ -68,7 +69,7 @@ def picture(stage: Stage, width: int, height: int) -> RenderableType:
     log_lines = min(_LOG_SHOWN, max(3, left // 3))
     left -= log_lines + 2
     if stage.positions and left > 4:
-        parts += [positions_table(stage, width, most=left - 3), ""]
+        parts += [positions_table(stage, most=left - 3), ""]
     parts += [Text(text, style="grey74", no_wrap=True, overflow="ellipsis") for text in log_texts(stage, log_lines)]
     return Group(*parts)
 
@@ -110,32 +111,46 @@ def sums(stage: Stage) -> Text:
 
 def fan_table(stage: Stage, width: int) -> Table:
     """One line per person: plan, decision with reason, state, what the exchange says, lateness."""
-    is_wide = width >= _WIDE
-    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="grey62")
-    table.add_column("#", justify="right")
-    table.add_column("user", no_wrap=True, overflow="ellipsis", min_width=8 if is_wide else 6)
-    table.add_column("plan", no_wrap=True)
-    if is_wide:
-        table.add_column("what happens", no_wrap=True)
-    table.add_column("decision", no_wrap=True, overflow="ellipsis", max_width=44 if is_wide else 24)
-    table.add_column("state", no_wrap=True)
-    table.add_column("order", no_wrap=True, justify="right")
-    table.add_column("quantity", no_wrap=True, justify="right")
-    table.add_column("price", no_wrap=True, justify="right")
-    table.add_column("late ms", no_wrap=True, justify="right")
+    has_names = width >= _NAMED
+    columns = [column for column in _COLUMNS if has_names or column[0] != "user"]
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="grey62", width=width)
+    taken = sum(size + 1 for _, size, _ in columns if size)
+    for name, size, is_number in columns:
+        # The decision takes what the others leave: its end can be read on the why-card.
+        table.add_column(
+            name,
+            width=size or max(10, width - taken),
+            no_wrap=True,
+            overflow="ellipsis",
+            justify="right" if is_number else "left",
+        )
     for row in stage.rows.values():
-        person = row.person
-        cells: list[str | Text] = [str(person.number), person.name, person.plan.value]
-        if is_wide:
-            cells.append(Text(person.fate.words, style="grey74"))
         late = "" if row.lateness_ms is None else f"{row.lateness_ms:,}"
-        table.add_row(*cells, _decision(row), _state(row), row.venue_order_id, row.quantity, row.price, late)
+        names = [row.person.name] if has_names else []
+        cells: list[str | Text] = [_decision(row), _state(row), row.venue_order_id, row.quantity, row.price, late]
+        table.add_row(str(row.person.number), *names, row.person.plan.value, *cells)
     return table
+
+
+# Name, width (0: the rest), whether it is a number.
+_COLUMNS = (
+    ("#", 2, True),
+    ("user", 13, False),
+    ("plan", 10, False),
+    ("decision", 0, False),
+    ("state", 19, False),
+    ("order", 8, True),
+    ("quantity", 9, True),
+    ("price", 10, True),
+    ("late ms", 7, True),
+)
 
 
 def _decision(row: Row) -> Text:
     style = {"place": "", "skip": "grey62", "key refused": "yellow"}.get(row.decision, "")
     text = row.decision if not row.reason else f"{row.decision}: {row.reason}"
+    if row.decision == "place" and row.person.fate.is_failure:
+        text = f"place ({row.person.fate.words})"
     return Text(text, style=style)
 
 
@@ -143,7 +158,7 @@ def _state(row: Row) -> Text:
     if row.decision == "key refused":
         return Text("  no account", style="grey62")
     shape, word, style = CELLS.get(row.state, _NONE)
-    found = " (found out)" if row.was_unknown and row.state == "FILLED" else ""
+    found = ", found out" if row.was_unknown and row.state == "FILLED" else ""
     return Text(f"{shape} {word}{found}", style=style)
 
 
@@ -164,28 +179,28 @@ def _attention(row: Row) -> Text:
     return Text(f" {shape} {row.person.number} {row.person.name}: {word}", style=style, no_wrap=True)
 
 
-def positions_table(stage: Stage, width: int, most: int | None = None) -> Table:
+def positions_table(stage: Stage, most: int | None = None) -> Table:
     """Open positions with price now, profit, levels and protection; dust is counted in the title."""
     rows = sorted(stage.positions.values(), key=lambda row: (row.protection == "dust", row.symbol, row.number))
     shown = rows if most is None else rows[:most]
-    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="grey62")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="grey62")
     for name in ("#", "market", "quantity", "entry", "now", "P&L USDT", "%", "stop", "target", "protection"):
         is_text = name in ("market", "protection")
-        table.add_column(name, no_wrap=True, justify="left" if is_text else "right")
+        table.add_column(name, no_wrap=True, justify="left" if is_text else "right", min_width=2)
     for row in shown:
-        table.add_row(*_position(row, width))
+        table.add_row(*_position(row))
     if len(shown) < len(rows):
         table.add_row("", f"and {len(rows) - len(shown)} more")
     return table
 
 
-def _position(row: PositionRow, width: int) -> Sequence[str | Text]:
+def _position(row: PositionRow) -> Sequence[str | Text]:
     words, style = _PROTECTION.get(row.protection, (row.protection, ""))
     return (
         str(row.number),
         row.symbol,
         row.quantity,
-        row.entry if width >= _WIDE else row.entry[:10],
+        row.entry[:10],
         row.price,
         _gain(row.pnl),
         _gain(row.pnl_pct),

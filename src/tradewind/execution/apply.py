@@ -7,21 +7,19 @@ here talks to a venue.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from tradewind.core.errors import IllegalTransition
-from tradewind.core.ids import AccountId, LotId, OrderId
+from tradewind.core.ids import OrderId
 from tradewind.core.instrument import Instrument
 from tradewind.core.money import EXACT, ZERO, Price, plain
 from tradewind.core.order import (
     Applied,
     Incident,
-    IntentKind,
-    Leg,
     Order,
     OrderState,
     OutcomeLost,
@@ -31,9 +29,11 @@ from tradewind.core.order import (
     apply,
 )
 from tradewind.core.position import Fill
-from tradewind.execution import store
+from tradewind.execution import intent_store, record_store, store
+from tradewind.execution.intent_store import Intent
 from tradewind.execution.outcomes import Moved, Outcome
-from tradewind.execution.store import Intent, Stored
+from tradewind.execution.scope import cause_of, event_row, lot_plan, sell_scope
+from tradewind.execution.store import Stored
 from tradewind.execution.words import order_note, position_note
 from tradewind.infra import outbox
 from tradewind.infra.db import Tx
@@ -41,7 +41,7 @@ from tradewind.infra.ids import Ids
 from tradewind.infra.log import logger
 from tradewind.infra.outbox import Note
 from tradewind.portfolio.holding import Holding
-from tradewind.portfolio.service import Change, LotPlan, Portfolio, SellScope
+from tradewind.portfolio.service import Change, Portfolio
 from tradewind.venues.base import VenueFill
 
 _log = logger("execution.apply")
@@ -75,7 +75,7 @@ class Applier:
             moved.append(move)
             if move.after.rev != move.before.rev:
                 events.append(event_row(move.before, move.after, outcome, now))
-        store.insert_events(tx, events)
+        record_store.insert_events(tx, events)
         outbox.append(tx, notes, now)
         store.bump_exposure(tx, {move.after.account_id for move in moved})
         return moved
@@ -112,7 +112,7 @@ class Applier:
     def _fresh_fills(tx: Tx, order: Order, seen: Sequence[VenueFill]) -> list[VenueFill]:
         if not seen:
             return []
-        known = store.known_fill_ids(tx, order.id)
+        known = record_store.known_fill_ids(tx, order.id)
         fresh: dict[str, VenueFill] = {}
         for fill in seen:
             if fill.fill_id not in known:
@@ -122,9 +122,9 @@ class Applier:
     def _book(
         self, tx: Tx, order: Order, fresh: Sequence[VenueFill], now: datetime, notes: list[Note], booked: Decimal
     ) -> Decimal:
-        intent = store.load_intent(tx, order.intent_id)
+        intent = intent_store.load_intent(tx, order.intent_id)
         for seen in fresh:
-            store.insert_fill(tx, _fill_row(order, seen, now))
+            record_store.insert_fill(tx, _fill_row(order, seen, now))
             fill = Fill(
                 seen.fill_id, order.id, seen.side, seen.quantity, seen.price, seen.quote_amount, seen.fee, seen.at
             )
@@ -149,7 +149,7 @@ class Applier:
         if instrument is None:
             return []
         price = Price(EXACT.divide(order.executed_quote, order.executed.value))
-        scope = sell_scope(order, store.load_intent(tx, order.intent_id))
+        scope = sell_scope(order, intent_store.load_intent(tx, order.intent_id))
         return self.portfolio.close_dust(tx, scope, instrument, price, now)
 
     def _open_incident(
@@ -165,7 +165,7 @@ class Applier:
         event = "" if outcome is None else type(outcome.event).__name__
         values = {"event": event, "state": order.state.value, "executed": str(order.executed), **detail}
         incident_id = self.ids.new()
-        store.insert_incident(
+        record_store.insert_incident(
             tx,
             {
                 "id": incident_id,
@@ -216,64 +216,6 @@ def _grown_by_fills(applied: Applied, stored: Stored, fresh: Sequence[VenueFill]
     return grown, incident
 
 
-# --- what an order means for the lots --------------------------------------------------------------
-
-
-def lot_plan(order: Order, intent: Intent) -> LotPlan:
-    """What an entry's lot is to be, from its intent."""
-    detail = intent.detail
-    return LotPlan(
-        user_id=order.user_id,
-        account_id=order.account_id,
-        venue=order.venue,
-        environment=order.environment,
-        symbol=order.symbol,
-        base=order.base,
-        quote=order.quote,
-        entry_order_id=order.id,
-        source_id=order.source_id,
-        signal_id=order.signal_id,
-        stop=_price(detail, "stop"),
-        target=_price(detail, "target"),
-        trailing_bps=detail.get("trailing_bps"),
-        time_exit_at=_time(detail, "time_exit_at"),
-    )
-
-
-def sell_scope(order: Order, intent: Intent) -> SellScope:
-    """Which lots a sell takes from (order-protocol.md section 4)."""
-    lot_id = None if order.lot_id is None else LotId(order.lot_id)
-    is_hand = order.intent_kind in (IntentKind.HAND, IntentKind.TEST)
-    return SellScope(
-        account_id=AccountId(order.account_id),
-        symbol=order.symbol,
-        lot_id=lot_id,
-        source_id=None if is_hand else order.source_id,
-        touches_lots=not is_hand or bool(intent.detail.get("include_protected")),
-    )
-
-
-def cause_of(order: Order) -> str:
-    """Why a lot was sold, in one word users read."""
-    if order.leg in (Leg.STOP, Leg.TARGET):
-        return order.leg.value
-    if order.intent_kind is IntentKind.SIGNAL:
-        return "signal"
-    if order.intent_kind is IntentKind.HAND:
-        return "hand"
-    return "engine"
-
-
-def _price(detail: Mapping[str, Any], key: str) -> Price | None:
-    text = detail.get(key)
-    return None if text is None else Price(Decimal(text))
-
-
-def _time(detail: Mapping[str, Any], key: str) -> datetime | None:
-    text = detail.get(key)
-    return None if text is None else datetime.fromisoformat(text)
-
-
 def _fill_row(order: Order, fill: VenueFill, now: datetime) -> dict[str, Any]:
     return {
         "venue": order.venue,
@@ -292,27 +234,4 @@ def _fill_row(order: Order, fill: VenueFill, now: datetime) -> dict[str, Any]:
         "fee_asset": None if fill.fee is None else fill.fee.asset,
         "at": fill.at,
         "booked_at": now,
-    }
-
-
-def event_row(before: Order, after: Order, outcome: Outcome, now: datetime) -> dict[str, Any]:
-    """One line of the order's journal."""
-    detail: dict[str, Any] = {"reason": after.reason, "attempt": after.attempt}
-    if after.executed != before.executed:
-        detail["executed"] = str(after.executed)
-        detail["executed_quote"] = plain(after.executed_quote)
-    if after.signed_at_ms is not None:
-        detail["signed_at_ms"] = after.signed_at_ms
-    if outcome.fills:
-        detail["fills"] = [fill.fill_id for fill in outcome.fills]
-    if after.venue_order_id != before.venue_order_id:
-        detail["venue_order_id"] = after.venue_order_id
-    return {
-        "order_id": after.id,
-        "user_id": after.user_id,
-        "at": now,
-        "kind": type(outcome.event).__name__,
-        "from_state": before.state.value,
-        "to_state": after.state.value,
-        "detail": detail,
     }

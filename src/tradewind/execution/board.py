@@ -14,7 +14,7 @@ from typing import Any
 
 from tradewind.core.ids import SignalId
 from tradewind.core.order import ENDED, IntentKind, OrderState
-from tradewind.execution import store
+from tradewind.execution import record_store
 from tradewind.execution.outcomes import Moved
 from tradewind.infra.bus import Bus, Message
 from tradewind.infra.clock import Clock
@@ -137,7 +137,7 @@ class FanBoards:
 def read_boards(tx: Tx, signal_ids: Sequence[str]) -> dict[str, Board]:
     """Read boards from decisions and the newest order of each account."""
     boards: dict[str, Board] = {}
-    for row in store.signal_cells(tx, signal_ids):
+    for row in record_store.signal_cells(tx, signal_ids):
         board = boards.setdefault(row.signal_id, Board(row.signal_id, []))
         is_placed = row.verdict == "place" and row.state is not None
         lateness = None

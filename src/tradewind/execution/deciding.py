@@ -19,9 +19,10 @@ from tradewind.core.plan import day_start, release_at, week_start
 from tradewind.core.signal import Action, Signal
 from tradewind.core.working import working_rows
 from tradewind.execution import store
+from tradewind.execution.intent_store import Intent
 from tradewind.execution.journal import DecidedAccount, new_order
 from tradewind.execution.roster import AccountFacts, Roster
-from tradewind.execution.store import Intent, Stored
+from tradewind.execution.store import Stored
 from tradewind.infra.db import Tx
 from tradewind.infra.ids import Ids
 from tradewind.portfolio.holding import Held, Holding

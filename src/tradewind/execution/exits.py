@@ -24,14 +24,16 @@ from tradewind.core.order import (
     Side,
 )
 from tradewind.core.protection import ExitCause
-from tradewind.execution import store
-from tradewind.execution.apply import sell_scope
+from tradewind.execution import intent_store, store
+from tradewind.execution.desk import fact
 from tradewind.execution.fanout import Dispatcher
+from tradewind.execution.intent_store import Intent
 from tradewind.execution.journal import Journal, new_order, next_generation
 from tradewind.execution.outcomes import Moved, Outcome
 from tradewind.execution.recorder import Recorder
-from tradewind.execution.store import Intent, Stored
-from tradewind.execution.submit import Submitter, fact
+from tradewind.execution.scope import sell_scope
+from tradewind.execution.store import Stored
+from tradewind.execution.submit import Submitter
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import Db, Tx
 from tradewind.infra.log import logger
@@ -131,7 +133,7 @@ class ExitDesk:
         return await self.db.write(lambda tx: self._begin(tx, intent, order, now))
 
     def _begin(self, tx: Tx, intent: Intent, order: Order, now: datetime) -> bool:
-        for other in store.list_open_intents(tx, EXIT_KINDS):
+        for other in intent_store.list_open_intents(tx, EXIT_KINDS):
             if covers_lot(other, intent):
                 return False
         self.journal.intend(tx, intent, [order], now)
@@ -206,7 +208,7 @@ class ExitDesk:
             return Progress(False, again.release_at)
         if scene.has_entry_in_doubt:
             return Progress(False)
-        await self.db.write(lambda tx: store.close_intent(tx, intent.id))
+        await self.db.write(lambda tx: intent_store.close_intent(tx, intent.id))
         return Progress(True)
 
     def _wants_more(self, scene: _Scene) -> bool:
@@ -248,7 +250,7 @@ def covers_lot(exit_intent: Intent, wanted: Intent) -> bool:
 
 
 def _scene(tx: Tx, intent_id: IntentId) -> _Scene:
-    intent = store.load_intent(tx, intent_id)
+    intent = intent_store.load_intent(tx, intent_id)
     exits = [each.order for each in store.list_of_intent(tx, intent_id) if each.order.leg is Leg.EXIT]
     latest = max(exits, key=lambda order: order.generation)
     in_scope = tuple(Portfolio.lots_in(tx, sell_scope(latest, intent)))

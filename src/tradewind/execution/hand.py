@@ -25,9 +25,9 @@ from tradewind.core.risk import Refused, check
 from tradewind.core.symbols import SymbolRef
 from tradewind.execution import store
 from tradewind.execution.deciding import Quotes
+from tradewind.execution.intent_store import Intent
 from tradewind.execution.journal import Journal, new_order
 from tradewind.execution.roster import AccountFacts, Roster
-from tradewind.execution.store import Intent
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import Tx
 from tradewind.portfolio.service import balances_of, open_lots

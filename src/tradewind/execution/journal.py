@@ -26,10 +26,11 @@ from tradewind.core.order import (
     apply,
 )
 from tradewind.core.position import sellable
-from tradewind.execution import store
-from tradewind.execution.apply import event_row, sell_scope
+from tradewind.execution import intent_store, record_store, store
+from tradewind.execution.intent_store import Intent
 from tradewind.execution.outcomes import Moved, Outcome
-from tradewind.execution.store import Intent, Stored
+from tradewind.execution.scope import event_row, sell_scope
+from tradewind.execution.store import Stored
 from tradewind.execution.words import order_note
 from tradewind.infra import outbox
 from tradewind.infra.db import Tx
@@ -84,8 +85,8 @@ class Journal:
         """Write all decisions of a signal with their intents and INTENDED orders."""
         intents = [each.intent for each in decided if each.intent is not None]
         orders = [each.order for each in decided if each.order is not None]
-        store.insert_decisions(tx, [each.decision for each in decided])
-        store.insert_intents(tx, intents)
+        record_store.insert_decisions(tx, [each.decision for each in decided])
+        intent_store.insert_intents(tx, intents)
         store.insert_orders(tx, orders)
         notes = [_decision_note(each.decision, now) for each in decided]
         outbox.append(tx, [*notes, *map(order_note, orders)], now)
@@ -95,7 +96,7 @@ class Journal:
     def intend(self, tx: Tx, intent: Intent | None, orders: Sequence[Order], now: datetime) -> None:
         """Write orders of an engine's or a person's intent (None: a further generation of a known one)."""
         if intent is not None:
-            store.insert_intents(tx, [intent])
+            intent_store.insert_intents(tx, [intent])
         store.insert_orders(tx, orders)
         outbox.append(tx, list(map(order_note, orders)), now)
         store.bump_exposure(tx, {order.account_id for order in orders})
@@ -168,17 +169,17 @@ class Journal:
 
     # --- recovering ------------------------------------------------------------------------------
 
-    def recover(self, tx: Tx, now: datetime) -> list[Stored]:
+    def recover(self, tx: Tx, now: datetime) -> list[Order]:
         """At start: every SENT is UNKNOWN. Return all orders that have not ended."""
         sent = [stored.order for stored in store.list_in_states(tx, [OrderState.SENT])]
         self._move_all(tx, [(order, OutcomeLost(now, "process_restarted")) for order in sent], now)
         undone = [state for state in OrderState if state not in ENDED]
-        return store.list_in_states(tx, undone)
+        return [stored.order for stored in store.list_in_states(tx, undone)]
 
     @staticmethod
-    def lacking_fills(tx: Tx) -> list[Stored]:
+    def lacking_fills(tx: Tx) -> list[Order]:
         """Return orders of which the venue stated more than the fills we hold add up to."""
-        return store.list_lacking_fills(tx)
+        return [stored.order for stored in store.list_lacking_fills(tx)]
 
     # --- inside ----------------------------------------------------------------------------------
 
@@ -189,7 +190,7 @@ class Journal:
     def _entry_reasons(self, tx: Tx, due: Sequence[Order], gate: EntryGate, now: datetime) -> dict[OrderId, str]:
         reasons = dict(gate(tx, due))
         for order in due:
-            fresh_until = store.load_intent(tx, order.intent_id).detail.get("fresh_until")
+            fresh_until = intent_store.load_intent(tx, order.intent_id).detail.get("fresh_until")
             if fresh_until is not None and now > datetime.fromisoformat(fresh_until):
                 reasons[order.id] = "stale"
         return reasons
@@ -200,7 +201,7 @@ class Journal:
         first = legs[0]
         assert first.lot_id is not None
         assert first.quantity is not None
-        holding = Portfolio.lots_in(tx, sell_scope(first, store.load_intent(tx, first.intent_id)))
+        holding = Portfolio.lots_in(tx, sell_scope(first, intent_store.load_intent(tx, first.intent_id)))
         held = holding[0].lot.quantity if holding else NOTHING
         mine = {leg.id for leg in legs}
         others = [each.order for each in store.list_of_lot(tx, first.lot_id) if each.order.id not in mine]
@@ -208,7 +209,7 @@ class Journal:
 
     @staticmethod
     def _exit_quantity(tx: Tx, order: Order, instrument: Instrument) -> Quantity | None:
-        intent = store.load_intent(tx, order.intent_id)
+        intent = intent_store.load_intent(tx, order.intent_id)
         scope = sell_scope(order, intent)
         if not scope.touches_lots:
             return order.quantity
@@ -218,7 +219,7 @@ class Journal:
             each.order
             for each in store.list_not_ended(tx, order.account_id, order.symbol)
             if each.order.id != order.id
-            and sell_scope(each.order, store.load_intent(tx, each.order.intent_id)).touches_lots
+            and sell_scope(each.order, intent_store.load_intent(tx, each.order.intent_id)).touches_lots
         ]
         held = _sum(each.lot.quantity for each in in_scope)
         free = sellable(_sum(each.lot.quantity for each in all_lots), sells_not_ended(others))
@@ -235,7 +236,7 @@ class Journal:
                 raise RuntimeError(f"order {before.id} moved under its own lock")
             moved.append(Moved(before, after))
             rows.append(event_row(before, after, Outcome(before.id, event), now))
-        store.insert_events(tx, rows)
+        record_store.insert_events(tx, rows)
         outbox.append(tx, [order_note(move.after) for move in moved], now)
         store.bump_exposure(tx, {move.after.account_id for move in moved})
         return moved
@@ -293,7 +294,7 @@ def new_order(
 
 
 def _touches_lots(tx: Tx, order: Order) -> bool:
-    return sell_scope(order, store.load_intent(tx, order.intent_id)).touches_lots
+    return sell_scope(order, intent_store.load_intent(tx, order.intent_id)).touches_lots
 
 
 def sells_not_ended(orders: Sequence[Order]) -> list[Quantity]:

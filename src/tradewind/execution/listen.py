@@ -11,11 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tradewind.core.ids import AccountId, UserId, is_ours
-from tradewind.execution import store
+from tradewind.execution import record_store, store
+from tradewind.execution.desk import Desk, fact
 from tradewind.execution.outcomes import Outcome
 from tradewind.execution.reconcile import Reconciler
 from tradewind.execution.recorder import Recorder
-from tradewind.execution.submit import Desk, fact
 from tradewind.infra import outbox
 from tradewind.infra.clock import Clock, to_ms
 from tradewind.infra.db import CommitInDoubt, Db, Tx
@@ -170,7 +170,7 @@ class Listener:
                 "kind": "unknown_order_of_ours",
                 "detail": detail,
             }
-            store.insert_incident(tx, values)
+            record_store.insert_incident(tx, values)
             payload = {"id": incident_id, "rev": 0, "at": now.isoformat(), "kind": "unknown_order_of_ours", **detail}
             outbox.append(tx, [Note("incident", followed.user_id, payload)], now)
 

@@ -14,8 +14,8 @@ from tradewind.core.instrument import Instrument
 from tradewind.core.money import Price
 from tradewind.core.order import IntentKind, Leg, Order, OrderState, OrderType, Side
 from tradewind.core.protection import OcoWanted
+from tradewind.execution.intent_store import Intent
 from tradewind.execution.journal import Journal, new_order, next_generation
-from tradewind.execution.store import Intent
 from tradewind.infra.db import Tx
 from tradewind.portfolio.holding import Holding
 

@@ -27,14 +27,15 @@ from tradewind.core.protection import (
     PositionState,
     wanted_protection,
 )
-from tradewind.execution import store
+from tradewind.execution import intent_store, store
+from tradewind.execution.desk import Desk
 from tradewind.execution.exits import EXIT_KINDS, ExitDesk, covers_lot
 from tradewind.execution.fanout import Dispatcher
+from tradewind.execution.intent_store import Intent
 from tradewind.execution.journal import Journal
 from tradewind.execution.native import LEGS, intend_oco, last_refusal, user_cancels
 from tradewind.execution.outcomes import Moved
-from tradewind.execution.store import Intent, Stored
-from tradewind.execution.submit import Desk
+from tradewind.execution.store import Stored
 from tradewind.execution.watch import Armed, Hit, Watch
 from tradewind.execution.words import position_note
 from tradewind.infra import outbox
@@ -96,7 +97,7 @@ class Protector:
         for holding in await self.db.read(open_lots):
             self._arm(holding)
             self.look((holding.lot.account_id, holding.lot.symbol))
-        for intent in await self.db.read(lambda tx: store.list_open_intents(tx, EXIT_KINDS)):
+        for intent in await self.db.read(lambda tx: intent_store.list_open_intents(tx, EXIT_KINDS)):
             self.look((intent.account_id, intent.symbol))
         return list(self._keys)
 
@@ -171,7 +172,7 @@ class Protector:
         """Carry out exits, then protect what is left; return when to look again at the latest."""
         account_id, symbol = key
         again: list[datetime] = []
-        intents = await self.db.read(lambda tx: store.list_open_intents(tx, EXIT_KINDS))
+        intents = await self.db.read(lambda tx: intent_store.list_open_intents(tx, EXIT_KINDS))
         leaving = [each for each in intents if (each.account_id, each.symbol) == key]
         halted: set[str] = set()
         for intent in leaving:

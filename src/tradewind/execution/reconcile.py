@@ -24,12 +24,12 @@ from tradewind.core.order import (
     OutcomeLost,
     VenueReport,
 )
-from tradewind.execution import store
+from tradewind.execution import intent_store, store
+from tradewind.execution.desk import Desk, fact, reference
 from tradewind.execution.journal import Journal, next_generation
 from tradewind.execution.outcomes import Moved, Outcome
 from tradewind.execution.recorder import Recorder
 from tradewind.execution.store import Stored
-from tradewind.execution.submit import Desk, fact, reference
 from tradewind.infra.clock import Clock, to_ms
 from tradewind.infra.db import CommitInDoubt, Db, Tx
 from tradewind.infra.log import logger
@@ -290,7 +290,7 @@ class Reconciler:
     def _resend(self, tx: Tx, order: Order) -> Order | None:
         """An entry that never arrived goes out once more while it is fresh, under a new generation."""
         now = self.clock.now()
-        intent = store.load_intent(tx, order.intent_id)
+        intent = intent_store.load_intent(tx, order.intent_id)
         fresh_until = intent.detail.get("fresh_until")
         is_late = fresh_until is not None and now > datetime.fromisoformat(fresh_until)
         generations = [each.order.generation for each in store.list_of_intent(tx, order.intent_id)]

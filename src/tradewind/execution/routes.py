@@ -21,7 +21,7 @@ from tradewind.core.money import decimal
 from tradewind.core.order import GateKind, Leg, Order, OrderState, Side
 from tradewind.core.skip import SkipReason, reason_text
 from tradewind.core.symbols import parse_symbol
-from tradewind.execution import store
+from tradewind.execution import record_store, store
 from tradewind.execution.board import SKIPPED, Board, FanBoards
 from tradewind.execution.fanout import Dispatcher
 from tradewind.execution.hand import HandDesk, HandOrder
@@ -182,7 +182,7 @@ def _add_hand(router: APIRouter, deps: ExecutionDeps) -> None:
     async def buy(body: BuyBody, caller: Trader, key: OnceKey) -> Response:
         """Buy at market; the answer is the order as recorded, the stream tells what becomes of it."""
         wanted = HandOrder(
-            **_common(body, caller, Side.BUY),
+            **_fields_of(body, caller, Side.BUY),
             stop=_number(body.stop),
             target=_number(body.target),
             wants_protection=body.protect,
@@ -192,11 +192,11 @@ def _add_hand(router: APIRouter, deps: ExecutionDeps) -> None:
     @router.post("/trading/sell", status_code=202)
     async def sell(body: SellBody, caller: Trader, key: OnceKey) -> Response:
         """Sell at market; coins held for signals only where `include_protected` says so."""
-        wanted = HandOrder(**_common(body, caller, Side.SELL), include_protected=body.include_protected)
+        wanted = HandOrder(**_fields_of(body, caller, Side.SELL), include_protected=body.include_protected)
         return await _place(deps, caller, key, wanted)
 
 
-def _common(body: HandBody, caller: Principal, side: Side) -> dict[str, Any]:
+def _fields_of(body: HandBody, caller: Principal, side: Side) -> dict[str, Any]:
     given = [body.amount is not None, body.quantity is not None, body.all]
     if sum(given) != 1:
         raise InvalidInput("size_unclear", "Give exactly one of `amount` (quote), `quantity` (base) and `all`.")
@@ -263,7 +263,7 @@ def _add_orders(router: APIRouter, deps: ExecutionDeps) -> None:
 
         def read(tx: Tx) -> dict[str, Any]:
             stored = _load(tx, caller.user_id, order_id)
-            lines = store.list_events(tx, caller.user_id, order_id)
+            lines = record_store.list_events(tx, caller.user_id, order_id)
             return {**order_view(stored), "journal": [_line(row) for row in lines]}
 
         return await deps.db.read(read)
@@ -311,7 +311,7 @@ def _add_decisions(router: APIRouter, deps: ExecutionDeps) -> None:
     @router.get("/decisions")
     async def decisions(caller: Reader, limit: Annotated[int, Query(ge=1, le=_ORDERS_MAX)] = 100) -> dict[str, Any]:
         """List the caller's decisions with their working, newest first."""
-        rows = await deps.db.read(lambda tx: store.list_user_decisions(tx, caller.user_id, limit))
+        rows = await deps.db.read(lambda tx: record_store.list_user_decisions(tx, caller.user_id, limit))
         return {"items": [_decision(row, caller.language) for row in rows]}
 
     @router.get("/signals/{signal_id}/decisions")
@@ -320,7 +320,7 @@ def _add_decisions(router: APIRouter, deps: ExecutionDeps) -> None:
 
         def read(tx: Tx) -> list[Any]:
             deps.demand_signal_visible(tx, caller, signal_id)
-            return store.list_decisions(tx, signal_id, None if _sees_all(caller) else caller.user_id)
+            return record_store.list_decisions(tx, signal_id, None if _sees_all(caller) else caller.user_id)
 
         rows = await deps.db.read(read)
         return {"items": [_decision(row, caller.language) for row in rows]}

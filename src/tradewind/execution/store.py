@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-import msgspec
-from sqlalchemy import Row, and_, func, insert, select, update
+from sqlalchemy import Row, insert, select, update
 
 from tradewind.core.ids import (
     AccountId,
     ClientOrderId,
-    DecisionId,
     IntentId,
     OrderId,
     SignalId,
@@ -27,11 +25,6 @@ from tradewind.core.money import ZERO, Asset, Money, Price, Quantity
 from tradewind.core.order import ENDED, IntentKind, Leg, Order, OrderState, OrderType, Side
 from tradewind.execution.tables import (
     account_states,
-    decisions,
-    fills,
-    incidents,
-    intents,
-    order_events,
     orders,
 )
 from tradewind.infra.db import Tx
@@ -50,24 +43,6 @@ class Stored:
     def lacks_fills(self) -> bool:
         """The venue stated more than the fills we hold add up to."""
         return self.order.executed.value > self.booked
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """Why orders exist: one row, any number of legs and generations."""
-
-    id: IntentId
-    kind: IntentKind
-    user_id: UserId
-    account_id: AccountId
-    symbol: str
-    created_at: datetime
-    signal_id: SignalId | None = None
-    decision_id: DecisionId | None = None
-    source_id: SourceId | None = None
-    lot_id: str | None = None
-    detail: Mapping[str, Any] = field(default_factory=dict)
-    is_done: bool = False
 
 
 # --- orders ----------------------------------------------------------------------------------------
@@ -285,166 +260,6 @@ def entries_since(tx: Tx, account_ids: Sequence[AccountId], since: datetime) -> 
     return [from_row(row) for row in tx.execute(query)]
 
 
-# --- intents ---------------------------------------------------------------------------------------
-
-
-def insert_intents(tx: Tx, new: Sequence[Intent]) -> None:
-    """Add intents."""
-    if not new:
-        return
-    rows = [
-        {
-            "id": intent.id,
-            "kind": intent.kind.value,
-            "user_id": intent.user_id,
-            "account_id": intent.account_id,
-            "symbol": intent.symbol,
-            "signal_id": intent.signal_id,
-            "decision_id": intent.decision_id,
-            "source_id": intent.source_id,
-            "lot_id": intent.lot_id,
-            "detail": _json(intent.detail),
-            "is_done": intent.is_done,
-            "created_at": intent.created_at,
-        }
-        for intent in new
-    ]
-    tx.execute(insert(intents), rows)
-
-
-def list_open_intents(tx: Tx, kinds: Iterable[IntentKind]) -> list[Intent]:
-    """Read intents that still want something, oldest first."""
-    words = [kind.value for kind in kinds]
-    query = select(intents).where(intents.c.is_done.is_(False), intents.c.kind.in_(words))
-    return [_intent(row) for row in tx.execute(query.order_by(intents.c.created_at, intents.c.id))]
-
-
-def load_intent(tx: Tx, intent_id: IntentId) -> Intent:
-    """Read one intent; every order has one."""
-    return _intent(tx.execute(select(intents).where(intents.c.id == intent_id)).one())
-
-
-def close_intent(tx: Tx, intent_id: IntentId) -> None:
-    """Mark an intent as wanting nothing more."""
-    tx.execute(update(intents).where(intents.c.id == intent_id).values(is_done=True))
-
-
-def _intent(row: Row[Any]) -> Intent:
-    return Intent(
-        id=IntentId(row.id),
-        kind=IntentKind(row.kind),
-        user_id=UserId(row.user_id),
-        account_id=AccountId(row.account_id),
-        symbol=row.symbol,
-        created_at=row.created_at,
-        signal_id=row.signal_id,
-        decision_id=row.decision_id,
-        source_id=row.source_id,
-        lot_id=row.lot_id,
-        detail=msgspec.json.decode(row.detail),
-        is_done=row.is_done,
-    )
-
-
-# --- events, fills, incidents ----------------------------------------------------------------------
-
-
-def insert_events(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add journal lines; `detail` must be JSON-able."""
-    if rows:
-        tx.execute(insert(order_events), [{**row, "detail": _json(row["detail"])} for row in rows])
-
-
-def list_events(tx: Tx, user_id: UserId, order_id: str) -> list[Row[Any]]:
-    """Read an order's journal, oldest first."""
-    query = select(order_events).where(order_events.c.order_id == order_id, order_events.c.user_id == user_id)
-    return list(tx.execute(query.order_by(order_events.c.seq)))
-
-
-def known_fill_ids(tx: Tx, order_id: OrderId) -> dict[str, Decimal]:
-    """Read the fills already booked of an order: id to quantity."""
-    query = select(fills.c.fill_id, fills.c.quantity).where(fills.c.order_id == order_id)
-    return {row.fill_id: row.quantity for row in tx.execute(query)}
-
-
-def insert_fill(tx: Tx, values: Mapping[str, Any]) -> None:
-    """Add a fill; its unique key is the last guard against booking twice."""
-    tx.execute(insert(fills), [dict(values)])
-
-
-def insert_incident(tx: Tx, values: Mapping[str, Any]) -> None:
-    """Add an incident for a person to read."""
-    tx.execute(insert(incidents), [{**values, "detail": _json(values["detail"])}])
-
-
-# --- decisions -------------------------------------------------------------------------------------
-
-
-def insert_decisions(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add all decisions of a signal."""
-    if rows:
-        tx.execute(insert(decisions), [{**row, "working": _json(row["working"])} for row in rows])
-
-
-def list_decisions(tx: Tx, signal_id: str, user_id: UserId | None) -> list[Row[Any]]:
-    """Read a signal's decisions in fan-out order; `user_id` None reads all (operators)."""
-    query = select(decisions).where(decisions.c.signal_id == signal_id)
-    if user_id is not None:
-        query = query.where(decisions.c.user_id == user_id)
-    return list(tx.execute(query.order_by(decisions.c.cell)))
-
-
-def list_user_decisions(tx: Tx, user_id: UserId, limit: int) -> list[Row[Any]]:
-    """Read a user's decisions, newest first."""
-    query = select(decisions).where(decisions.c.user_id == user_id)
-    return list(tx.execute(query.order_by(decisions.c.created_at.desc(), decisions.c.id.desc()).limit(limit)))
-
-
-def signal_cells(tx: Tx, signal_ids: Sequence[str]) -> list[Row[Any]]:
-    """Read, per signal and cell, the decision and the newest signal order of that account."""
-    newest = (
-        select(orders.c.signal_id, orders.c.account_id, func.max(orders.c.generation).label("generation"))
-        .where(orders.c.signal_id.in_(list(signal_ids)), orders.c.intent_kind == IntentKind.SIGNAL.value)
-        .group_by(orders.c.signal_id, orders.c.account_id)
-        .subquery()
-    )
-    query = (
-        select(
-            decisions.c.signal_id,
-            decisions.c.cell,
-            decisions.c.user_id,
-            decisions.c.account_id,
-            decisions.c.verdict,
-            decisions.c.reason,
-            decisions.c.plan,
-            orders.c.id.label("order_id"),
-            orders.c.state,
-            orders.c.reason.label("order_reason"),
-            orders.c.release_at,
-            orders.c.sent_at,
-            orders.c.acknowledged_at,
-            orders.c.generation,
-        )
-        .select_from(
-            decisions.outerjoin(
-                newest,
-                and_(newest.c.signal_id == decisions.c.signal_id, newest.c.account_id == decisions.c.account_id),
-            ).outerjoin(
-                orders,
-                and_(
-                    orders.c.signal_id == newest.c.signal_id,
-                    orders.c.account_id == newest.c.account_id,
-                    orders.c.generation == newest.c.generation,
-                    orders.c.intent_kind == IntentKind.SIGNAL.value,
-                ),
-            )
-        )
-        .where(decisions.c.signal_id.in_(list(signal_ids)))
-        .order_by(decisions.c.signal_id, decisions.c.cell)
-    )
-    return list(tx.execute(query))
-
-
 # --- account versions ------------------------------------------------------------------------------
 
 
@@ -476,7 +291,3 @@ def bump_exposure(tx: Tx, account_ids: Iterable[AccountId]) -> None:
         .where(account_states.c.account_id.in_(wanted))
         .values(exposure_version=account_states.c.exposure_version + 1)
     )
-
-
-def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode("utf-8")

@@ -10,11 +10,10 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from tradewind.core.ids import AccountId
-from tradewind.core.instrument import Environment, Instrument, VenueName
-from tradewind.core.money import NOTHING, ZERO, Price
+from tradewind.core.instrument import Instrument
+from tradewind.core.money import NOTHING, ZERO
 from tradewind.core.order import (
     Denied,
     GateKind,
@@ -25,17 +24,16 @@ from tradewind.core.order import (
     ReturnedUnsent,
     VenueReport,
 )
+from tradewind.execution.desk import Desk, fact, reference
 from tradewind.execution.latch import Latch
 from tradewind.execution.outcomes import Outcome
 from tradewind.infra.clock import Clock, from_ms
 from tradewind.infra.log import logger
 from tradewind.venues.base import (
     Ack,
-    OrderRef,
     OrderReport,
     PlaceList,
     PlaceOrder,
-    Protection,
     SendWindow,
     Signer,
     VenueClient,
@@ -48,34 +46,6 @@ _log = logger("execution.submit")
 _RETURN_DELAY = timedelta(milliseconds=250)
 # A key that is refused is not asked every second: the account is BLIND until it is verified again.
 _CREDENTIAL_DELAY = timedelta(seconds=30)
-
-
-class Desk(Protocol):
-    """Where submit finds what it needs for an account; wired by app."""
-
-    def client(self, venue: VenueName, environment: Environment) -> VenueClient:
-        """Return the client of a venue."""
-        ...
-
-    def signer(self, account_id: AccountId) -> Signer:
-        """Return the signer of an account."""
-        ...
-
-    def instrument(self, venue: VenueName, environment: Environment, symbol: str) -> Instrument:
-        """Return the instrument's rules. Raises NotFound."""
-        ...
-
-    def fresh_price(self, venue: VenueName, environment: Environment, symbol: str) -> Price | None:
-        """Return the venue's own price if it was confirmed within the watch's age, else None."""
-        ...
-
-    def protection(self, venue: VenueName, environment: Environment) -> Protection:
-        """Return the strongest protection the venue can hold."""
-        ...
-
-    def is_blind(self, account_id: AccountId) -> bool:
-        """Say whether the venue refuses the account's key at present."""
-        ...
 
 
 @dataclass(slots=True)
@@ -202,24 +172,3 @@ def event_of(order: Order, error: Exception, now: datetime) -> OrderEvent:
 def _retry_at(error: VenueError, now: datetime) -> datetime:
     earliest = now + _RETURN_DELAY
     return earliest if error.retry_at_ms is None else max(earliest, from_ms(error.retry_at_ms))
-
-
-def fact(report: OrderReport, now: datetime, signed_at_ms: int | None = None) -> VenueReport:
-    """Turn the venue's word into the state machine's."""
-    return VenueReport(
-        at=now,
-        state=report.state,
-        executed=report.executed,
-        executed_quote=report.executed_quote,
-        venue_order_id=report.venue_order_id,
-        reason=report.reason,
-        signed_at_ms=signed_at_ms,
-    )
-
-
-def reference(order: Order, instrument: Instrument) -> OrderRef:
-    """Name an order to the venue, by its own id where known."""
-    return OrderRef(order.id, instrument, order.client_order_id, order.venue_order_id, order.list_client_id)
-
-
-__all__ = ["Desk", "Submitter", "fact", "reference"]

@@ -25,6 +25,8 @@ from tradewind.signals.service import Alert
 
 # One alert may switch a few markets at once; more is a mistake.
 ITEMS_MAX = 20
+# Twenty long commands; more is prose, and searching it for commands would take its time.
+TEXT_CHARS_MAX = 2_000
 _WUNDER_CODE = re.compile(r"(ENTER|EXIT)-")
 # No database keeps a NUL as text; none of these belongs into a command. Line ends and tabs do.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -80,13 +82,16 @@ def _from_object(body: Any, received_at: datetime, index: int | None) -> Alert:
 
 
 def _from_text(text: str, received_at: datetime) -> list[Alert]:
+    head = text[:TEXT_CHARS_MAX]
+    if _WUNDER_CODE.match(head):
+        raise _foreign("WunderTrading", "a signal code")
+    if "#bot" in head or _ALERTATRON.search(head):
+        raise _foreign("Alertatron", "a command block")
+    if len(text) > TEXT_CHARS_MAX:
+        raise refused("text_too_long", f"The text has {len(text)} characters; at most {TEXT_CHARS_MAX} are read.")
     control = _CONTROL.search(text)
     if control is not None:
-        raise refused("not_text", f"The text holds a control character, {ascii(control.group())}.")
-    if _WUNDER_CODE.match(text):
-        raise _foreign("WunderTrading", "a signal code")
-    if "#bot" in text or _ALERTATRON.search(text):
-        raise _foreign("Alertatron", "a command block")
+        raise refused("not_text", f"The text holds a control character, {control.group()!a}.")
     commands = read_commands(text)
     alerts: list[Alert] = []
     for index, (fields, kept) in enumerate(commands):

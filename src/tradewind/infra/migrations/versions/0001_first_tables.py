@@ -247,6 +247,7 @@ def upgrade() -> None:
         sa.Column("created_at", UtcTime(), nullable=False),
         sa.Column("published_at", UtcTime(), nullable=True),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_outbox")),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_outbox_unpublished", "outbox", ["published_at", "seq"], unique=False)
     op.create_table(

@@ -1,0 +1,112 @@
+"""SQL of what is only ever added: journal lines, fills, incidents, decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, and_, func, insert, select
+
+from tradewind.core.ids import OrderId, UserId
+from tradewind.core.order import IntentKind
+from tradewind.execution.tables import decisions, fills, incidents, order_events, orders
+from tradewind.infra.db import Tx
+
+
+def insert_events(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add journal lines; `detail` must be JSON-able."""
+    if rows:
+        tx.execute(insert(order_events), [{**row, "detail": _json(row["detail"])} for row in rows])
+
+
+def list_events(tx: Tx, user_id: UserId, order_id: str) -> list[Row[Any]]:
+    """Read an order's journal, oldest first."""
+    query = select(order_events).where(order_events.c.order_id == order_id, order_events.c.user_id == user_id)
+    return list(tx.execute(query.order_by(order_events.c.seq)))
+
+
+def known_fill_ids(tx: Tx, order_id: OrderId) -> dict[str, Decimal]:
+    """Read the fills already booked of an order: id to quantity."""
+    query = select(fills.c.fill_id, fills.c.quantity).where(fills.c.order_id == order_id)
+    return {row.fill_id: row.quantity for row in tx.execute(query)}
+
+
+def insert_fill(tx: Tx, values: Mapping[str, Any]) -> None:
+    """Add a fill; its unique key is the last guard against booking twice."""
+    tx.execute(insert(fills), [dict(values)])
+
+
+def insert_incident(tx: Tx, values: Mapping[str, Any]) -> None:
+    """Add an incident for a person to read."""
+    tx.execute(insert(incidents), [{**values, "detail": _json(values["detail"])}])
+
+
+def insert_decisions(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add all decisions of a signal."""
+    if rows:
+        tx.execute(insert(decisions), [{**row, "working": _json(row["working"])} for row in rows])
+
+
+def list_decisions(tx: Tx, signal_id: str, user_id: UserId | None) -> list[Row[Any]]:
+    """Read a signal's decisions in fan-out order; `user_id` None reads all (operators)."""
+    query = select(decisions).where(decisions.c.signal_id == signal_id)
+    if user_id is not None:
+        query = query.where(decisions.c.user_id == user_id)
+    return list(tx.execute(query.order_by(decisions.c.cell)))
+
+
+def list_user_decisions(tx: Tx, user_id: UserId, limit: int) -> list[Row[Any]]:
+    """Read a user's decisions, newest first."""
+    query = select(decisions).where(decisions.c.user_id == user_id)
+    return list(tx.execute(query.order_by(decisions.c.created_at.desc(), decisions.c.id.desc()).limit(limit)))
+
+
+def signal_cells(tx: Tx, signal_ids: Sequence[str]) -> list[Row[Any]]:
+    """Read, per signal and cell, the decision and the newest signal order of that account."""
+    newest = (
+        select(orders.c.signal_id, orders.c.account_id, func.max(orders.c.generation).label("generation"))
+        .where(orders.c.signal_id.in_(list(signal_ids)), orders.c.intent_kind == IntentKind.SIGNAL.value)
+        .group_by(orders.c.signal_id, orders.c.account_id)
+        .subquery()
+    )
+    query = (
+        select(
+            decisions.c.signal_id,
+            decisions.c.cell,
+            decisions.c.user_id,
+            decisions.c.account_id,
+            decisions.c.verdict,
+            decisions.c.reason,
+            decisions.c.plan,
+            orders.c.id.label("order_id"),
+            orders.c.state,
+            orders.c.reason.label("order_reason"),
+            orders.c.release_at,
+            orders.c.sent_at,
+            orders.c.acknowledged_at,
+            orders.c.generation,
+        )
+        .select_from(
+            decisions.outerjoin(
+                newest,
+                and_(newest.c.signal_id == decisions.c.signal_id, newest.c.account_id == decisions.c.account_id),
+            ).outerjoin(
+                orders,
+                and_(
+                    orders.c.signal_id == newest.c.signal_id,
+                    orders.c.account_id == newest.c.account_id,
+                    orders.c.generation == newest.c.generation,
+                    orders.c.intent_kind == IntentKind.SIGNAL.value,
+                ),
+            )
+        )
+        .where(decisions.c.signal_id.in_(list(signal_ids)))
+        .order_by(decisions.c.signal_id, decisions.c.cell)
+    )
+    return list(tx.execute(query))
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode("utf-8")
