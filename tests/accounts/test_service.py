@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import event, text
+from sqlalchemy.exc import IntegrityError
 from tests.support.linked import OPEN_SOURCE, Accommodation, accommodation
 
 from tradewind.accounts.account import AccountRow, AccountStatus
@@ -209,6 +210,29 @@ async def test_accounts_when_another_user_asks_then_there_is_none_such(rooms: Ac
         write(lambda tx: a.delete(tx, bob, mine.id, actor="x"))
     assert write(lambda tx: a.list_of(tx, bob)) == []
     assert rooms.load(mine) == mine
+
+
+async def test_index_when_two_rows_are_of_one_venue_account_then_the_database_itself_refuses(
+    rooms: Accommodation, mine: AccountRow
+) -> None:
+    columns = "user_id, venue, environment, label, venue_user_id, permission_source, can_read, can_trade, can_withdraw"
+    rest = "credential_errors, credential_version, dry_run, created_at, rev"
+    twin = (
+        f"INSERT INTO accounts (id, status, is_stand_in, {columns}, {rest}) "
+        f"SELECT :id, :status, :stand_in, {columns}, {rest} FROM accounts WHERE id = :mine"
+    )
+
+    def insert(status: str, *, stand_in: bool) -> None:
+        values = {"id": f"{status}-{stand_in}", "status": status, "stand_in": stand_in, "mine": mine.id}
+        rooms.house.db.write_now(lambda tx: tx.execute(text(twin), values))
+
+    insert("deleted", stand_in=False)
+    insert("active", stand_in=True)
+    # Linking tells the two unique constraints apart by these names.
+    with pytest.raises(IntegrityError, match="venue_user"):
+        insert("active", stand_in=False)
+    with pytest.raises(IntegrityError, match="venue_user"):
+        insert("paused", stand_in=False)
 
 
 # --- mandates ---

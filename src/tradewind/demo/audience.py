@@ -69,13 +69,15 @@ class Audience:
             self.stage.see_order(number, data)
 
     def _see(self, number: int, frame: Mapping[str, Any]) -> None:
-        if frame["type"] != "ev" or frame["topic"] != "order":
+        if frame["type"] != "ev":
             return
-        order = {**frame["data"], "id": frame["id"], "rev": frame["rev"]}
-        if self._held is not None:
-            self._held.append((number, order))
-        else:
-            self.stage.see_order(number, order)
+        data = {**frame["data"], "id": frame["id"], "rev": frame["rev"]}
+        if frame["topic"] == "position":
+            self.stage.see_position(number, data)
+        elif frame["topic"] == "order" and self._held is not None:
+            self._held.append((number, data))
+        elif frame["topic"] == "order":
+            self.stage.see_order(number, data)
 
     def _oversee(self, frame: Mapping[str, Any]) -> None:
         if frame["type"] == "tick":

@@ -173,22 +173,34 @@ class Stage:
         self.counts[signal_id] = Counter({**counts.get("states", {}), "SKIPPED": counts.get("skipped", 0)})
 
     def see_positions(self, number: int, items: Iterable[Mapping[str, Any]]) -> None:
-        """All open lots of one account, as its owner's API lists them now."""
+        """All open lots of one account, as its owner's API lists them now, with price and profit."""
         for lot_id in [key for key, row in self.positions.items() if row.number == number]:
             del self.positions[lot_id]
         for item in items:
-            self.positions[item["id"]] = PositionRow(
-                number=number,
-                symbol=item["symbol"],
-                quantity=item["quantity"],
-                entry=shown_price(Decimal(item["entry_price"])) if item["entry_price"] else "",
-                price=item["price"] or "",
-                pnl=signed(item["unrealised"]),
-                pnl_pct=signed(item["unrealised_pct_of_cost"]),
-                stop=item["stop"] or "",
-                target=item["target"] or "",
-                protection=item["protection"],
-            )
+            self.see_position(number, item)
+            row = self.positions.get(item["id"])
+            if row is not None:
+                row.price = item["price"] or ""
+                row.pnl, row.pnl_pct = signed(item["unrealised"]), signed(item["unrealised_pct_of_cost"])
+
+    def see_position(self, number: int, lot: Mapping[str, Any]) -> None:
+        """A lot changed; price and profit come with the next look at the positions."""
+        if lot["closed_at"] is not None:
+            self.positions.pop(lot["id"], None)
+            return
+        known = self.positions.get(lot["id"])
+        self.positions[lot["id"]] = PositionRow(
+            number=number,
+            symbol=lot["symbol"],
+            quantity=lot["quantity"],
+            entry=shown_price(Decimal(lot["entry_price"])) if lot["entry_price"] else "",
+            price="" if known is None else known.price,
+            pnl="" if known is None else known.pnl,
+            pnl_pct="" if known is None else known.pnl_pct,
+            stop=lot["stop"] or "",
+            target=lot["target"] or "",
+            protection=lot["protection"],
+        )
 
     def see_tick(self, data: Mapping[str, Mapping[str, Any]]) -> None:
         """Newest prices of the venue."""

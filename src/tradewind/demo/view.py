@@ -66,12 +66,13 @@ def picture(stage: Stage, width: int, height: int) -> RenderableType:
         attention = [row for row in stage.rows.values() if row.state in _LOUD]
         parts += [_attention(row) for row in attention[:3]]
         left -= min(len(attention), 3)
-    log_lines = min(_LOG_SHOWN, max(3, left // 3))
-    left -= log_lines + 2
-    if stage.positions and left > 4:
-        parts += [positions_table(stage, most=left - 3), ""]
-    parts += [Text(text, style="grey74", no_wrap=True, overflow="ellipsis") for text in log_texts(stage, log_lines)]
-    return Group(*parts)
+    # Two lines are the positions' heading and the blank line after them; the log gets what they leave.
+    shown = min(len(stage.positions), max(left - _LOG_SHOWN - 3, 0))
+    if shown:
+        parts += [positions_table(stage, most=shown), ""]
+        left -= shown + 3
+    texts = log_texts(stage, max(left, 3))
+    return Group(*parts, *(Text(text, style="grey74", no_wrap=True, overflow="ellipsis") for text in texts))
 
 
 _LOUD = frozenset({"UNKNOWN", "BLIND", "NEVER_ARRIVED", "REJECTED", "DENIED"})

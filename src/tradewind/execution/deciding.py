@@ -27,7 +27,7 @@ from tradewind.infra.db import Tx
 from tradewind.infra.ids import Ids
 from tradewind.portfolio.holding import Held, Holding
 from tradewind.portfolio.service import balances_of, open_lots
-from tradewind.signals.service import last_close_at
+from tradewind.signals.service import is_superseded, last_close_at
 
 
 class Quotes(Protocol):
@@ -100,7 +100,7 @@ class Decider:
             lots=_by_account(open_lots(tx, account_ids=ids)),
             undone=_by_owner(store.committed_spend(tx, ids)),
             week=_by_owner(store.entries_since(tx, ids, min(week_start(now), day_start(now)))),
-            last_close_at=last_close_at(tx, signal.source_id, signal.base),
+            last_close_at=_superseded_at(tx, signal),
             is_source_bound=is_source_bound,
             order=tuple(ids),
         )
@@ -283,6 +283,14 @@ class Decider:
             quantity=None if by_amount else place.entry.order_quantity,
             is_stand_in=account.is_stand_in,
         )
+
+
+def _superseded_at(tx: Tx, signal: Signal) -> datetime | None:
+    """When the source last closed this asset; after this very signal if a close has overtaken it meanwhile."""
+    if is_superseded(tx, signal.id):
+        # Alert times have whole seconds; the order of arrival is exact.
+        return signal.received_at + timedelta(microseconds=1)
+    return last_close_at(tx, signal.source_id, signal.base)
 
 
 def _decision_row(

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hmac
 
-from tradewind.core.errors import Unauthenticated
+from tradewind.core.errors import InvalidInput, Unauthenticated
 from tradewind.identity.passwords import Passwords
 from tradewind.identity.people import User
-from tradewind.identity.service import Identity, IssuedSession, csrf_of
+from tradewind.identity.service import Identity, IssuedSession, csrf_of, normal_email
 from tradewind.infra.db import Db
 from tradewind.infra.log import logger
 from tradewind.vault.secret import Secret
@@ -44,13 +44,21 @@ class Login:
     async def log_in(self, email: str, password: Secret, *, address: str, agent: str) -> tuple[User, IssuedSession]:
         """Open a session. Raises Unauthenticated, or TooMany before anything is checked."""
         self._limiter.demand(LOGIN_ADDRESS_RATE, address)
-        self._limiter.demand(LOGIN_ACCOUNT_RATE, email.strip().casefold()[:254])
+        self._limiter.demand(LOGIN_ACCOUNT_RATE, _account_key(email))
         user = await self.check_password(email, password)
         if user is None:
             _log.info("identity.login.refused", address=address)
             raise Unauthenticated("wrong_login", "The e-mail address or the password is wrong.")
         issued = await self._db.write(lambda tx: self._identity.open_session(tx, user, address=address, agent=agent))
         return user, issued
+
+
+def _account_key(email: str) -> str:
+    # The address as it is looked up: other spellings of it are no further attempts.
+    try:
+        return normal_email(email)
+    except InvalidInput:
+        return "not an address"
 
 
 class DbAuthenticator:

@@ -1,5 +1,6 @@
 """Order requests, parameter by parameter, and against requests recorded from another client."""
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -13,7 +14,7 @@ from tests.support.shared_data import shared_cases
 from tradewind.core.ids import ClientOrderId, VenueOrderId
 from tradewind.core.money import Asset, Money, Price, Quantity
 from tradewind.core.order import OrderType, Side
-from tradewind.venues.base import PlaceOrder
+from tradewind.venues.base import PlaceList, PlaceOrder
 from tradewind.venues.binance.codec import WireCall, query_of, wire_number
 from tradewind.venues.binance.codec_market import candles_call, depth_call, tickers_call
 from tradewind.venues.binance.codec_orders import (
@@ -124,12 +125,17 @@ def test_oco_call_when_symbol_has_no_stop_market_then_stop_limit_below() -> None
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [{"side": Side.BUY}, {"quantity": None}],
+    "orders",
+    [
+        oco(side=Side.BUY),
+        PlaceList("twl", oco("0.01").target, oco("0.02").stop),
+        PlaceList("twl", oco().target, oco(instrument=instrument("ETHUSDT", "ETH")).stop),
+        PlaceList("twl", replace(oco().target, quantity=None), oco().stop),
+    ],
 )
-def test_oco_call_when_legs_protect_nothing_then_value_error(changes: dict[str, Any]) -> None:
+def test_oco_call_when_legs_do_not_belong_together_then_value_error(orders: PlaceList) -> None:
     with pytest.raises(ValueError, match="leg"):
-        oco_call(oco(**changes))
+        oco_call(orders)
 
 
 def test_cancel_call_when_venue_id_is_known_then_by_it() -> None:
