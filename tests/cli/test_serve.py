@@ -17,7 +17,9 @@ from pathlib import Path
 import pytest
 from tests.support.command import Command
 
-from tradewind.infra.db import Db
+from tradewind.cli.serve import for_people
+from tradewind.infra.db import CommitInDoubt, Db
+from tradewind.sim.exchange_store import ExchangeStore
 
 # A cold start imports the whole platform and starts the paper venue; a loaded machine needs its time.
 _START_S = 60
@@ -132,6 +134,40 @@ def test_serve_when_the_schema_is_not_this_releases_refuses_and_changes_nothing(
     assert "written by a newer Tradewind" in command.refused("serve", "--port", "0").message
 
 
+def test_serve_when_another_process_holds_the_paper_venue_says_so(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    store = ExchangeStore(tmp_path / "data" / "paper-venue.db")
+    try:
+        refused = subprocess.run(
+            [sys.executable, "-m", "tradewind", "serve", "--port", "0"],
+            env=environment(tmp_path),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=_START_S,
+        )
+    finally:
+        store.close()
+    assert refused.returncode == 1
+    assert "The built-in paper venue cannot start" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_serve_when_paper_points_at_the_live_venue_refuses(tmp_path: Path) -> None:
+    command = Command(tmp_path, {"TRADEWIND_VENUES__BINANCE__PAPER__REST_URL": "https://api.binance.com"})
+    assert "points at the live venue" in command.refused("serve", "--port", "0").message
+
+
 @pytest.mark.parametrize("port", ["65536", "-1"])
 def test_serve_when_the_port_is_no_port_is_wrong_usage(tmp_path: Path, port: str) -> None:
     assert Command(tmp_path).run("serve", "--port", port).exit_code == 2
+
+
+def test_for_people_when_a_commit_was_in_doubt_somewhere_inside_says_so() -> None:
+    inside = ExceptionGroup("engine", [ExceptionGroup("lane", [CommitInDoubt("COMMIT failed")]), ValueError("late")])
+    assert isinstance(for_people(inside), CommitInDoubt)
+
+
+def test_for_people_when_it_is_a_mistake_of_ours_changes_nothing() -> None:
+    mistake = ExceptionGroup("engine", [ValueError("ours")])
+    assert for_people(mistake) is mistake

@@ -43,7 +43,8 @@ def test_load_settings_when_nothing_is_set_gives_safe_defaults(tmp_path: Path) -
 def test_order_settings_when_nothing_is_set_are_the_numbers_of_the_protocol(tmp_path: Path) -> None:
     orders = load(tmp_path).orders
     assert (orders.send_by_ms, orders.request_timeout_ms, orders.recv_window_ms) == (2_000, 5_000, 3_000)
-    assert (orders.fence_ms, orders.untimed_fence_ms) == (14_000, 60_000)
+    # With the second of reserve in venues/base.py this is the fence of 14 s.
+    assert orders.recv_window_ms + orders.venue_processing_ms == 13_000
     assert (orders.max_age_s, orders.lease_s, orders.inbox_attempts, orders.doubt_alarm_s) == (60, 10, 5, 15)
 
 

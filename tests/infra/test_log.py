@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-import structlog
 
 from tradewind.infra.log import RedactingFormatter, configure, logger, redact
 
@@ -64,7 +63,7 @@ def _configured() -> Iterator[None]:
     try:
         yield
     finally:
-        structlog.reset_defaults()
+        configure()
         logging.getLogger().handlers[:] = handlers
 
 
@@ -101,3 +100,17 @@ def test_logger_when_an_exception_quotes_a_secret_then_the_line_has_none(capsys:
 def test_formatter_when_a_library_logs_a_secret_then_the_line_has_none() -> None:
     record = logging.LogRecord("uvicorn.access", logging.INFO, "x.py", 1, "GET %s", (f"/webhooks/{_CANARY}",), None)
     assert RedactingFormatter("%(message)s").format(record) == "GET /webhooks/***"
+
+
+def test_logger_when_nothing_was_configured_then_local_values_are_not_printed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    local_value = _CANARY[:30]
+    try:
+        raise ValueError("without the value")
+    except ValueError:
+        logger("x").exception("web.failed", length=len(local_value))
+    printed = capsys.readouterr()
+    assert "ValueError: without the value" in printed.err
+    assert local_value not in printed.err + printed.out
+    assert printed.out == ""

@@ -78,7 +78,8 @@ def test_market_buy_by_quote_when_book_runs_dry_expires() -> None:
     exchange = funded(USDT="1000000")
     placed = exchange.place(UID, NewOrder(SYMBOL, Side.BUY, OrderType.MARKET, quote_quantity=D(50_000)), 10)
     assert (placed.order.status, placed.order.expiry_reason) == ("EXPIRED", "INSUFFICIENT_LIQUIDITY")
-    assert placed.order.quantity > placed.order.executed == D("297.077")
+    # 50,000 - 30,299.912 spent = 19,700.088, which would buy 191.262 more at the last level of 103
+    assert (placed.order.executed, placed.order.quantity) == (D("297.077"), D("488.339"))
 
 
 def test_limit_buy_when_it_crosses_takes_at_the_books_price_and_rests_with_the_remainder(exchange: Exchange) -> None:
@@ -189,8 +190,9 @@ def test_deposit_and_withdrawal_when_made_are_told_and_bounded(exchange: Exchang
         exchange.withdraw(UID, "ABC", D("40.001"), 30)
     exchange.withdraw(UID, "ABC", D(40), 30)
     assert balance(exchange, "ABC") == (0, D(60))
-    with pytest.raises(ValueError, match="positive"):
-        exchange.deposit(UID, "ABC", D(-1), 40)
+    for amount in (D(-1), D(0), D("NaN")):
+        with pytest.raises(ValueError, match="positive"):
+            exchange.deposit(UID, "ABC", amount, 40)
 
 
 def test_events_when_told_carry_growing_ids_and_the_snapshot_of_their_moment(exchange: Exchange) -> None:

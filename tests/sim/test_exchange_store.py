@@ -178,6 +178,8 @@ def test_exchange_when_its_file_cannot_be_written_goes_no_further(tmp_path: Path
         exchange.place(UID, order("BUY MARKET 1"), 10)
     with pytest.raises(RuntimeError, match="restart it"):
         exchange.deposit(UID, "USDT", D(1), 20)
+    # nothing of the failed change is left half done in the file
+    exchange.append_log(LogEntry(30, "STOPPED"))
     exchange.close()
     again = small_exchange(path)
     assert again.balances(UID)["USDT"].free == D(100_000)

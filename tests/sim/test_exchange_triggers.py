@@ -79,6 +79,16 @@ def test_stop_loss_buy_when_money_does_not_reach_buys_what_it_can() -> None:
     assert balance(exchange, "USDT") == (D(600) - D("3.960") * D("151.5"), 0)
 
 
+def test_stop_loss_buy_when_larger_than_a_level_walks_the_book(exchange: Exchange) -> None:
+    stop = exchange.place(UID, order("BUY STOP_LOSS 150 stop 105"), 10).order
+    exchange.on_print(tick("105"), 20)
+    # asks of 106.05 for 95.238 and 107.10 for 94.304
+    assert [(fill.price, fill.quantity) for fill in exchange.fills_of(stop.order_id)] == [
+        (D("106.05"), D("95.238")),
+        (D("107.10"), D("54.762")),
+    ]
+
+
 def test_stop_loss_buy_when_money_is_below_one_step_buys_nothing() -> None:
     exchange = funded(USDT="5.5")
     stop = exchange.place(UID, order("BUY STOP_LOSS 0.05 stop 110"), 10).order

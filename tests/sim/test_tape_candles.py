@@ -37,6 +37,7 @@ def write(path: Path, *rows: tuple[str, int, tuple[Any, ...]], interval: str = "
 
 def test_candle_when_rising_plays_open_low_high_close(tmp_path: Path) -> None:
     tape = load_tape(write(tmp_path / "a.parquet", ("ABC/USDT", 1, RISING)))
+    assert [(known.symbol, known.first_price) for known in tape.symbols] == [("ABCUSDT", Decimal(100))]
     assert [(one.at_ms, one.price, one.quantity) for one in tape.events] == [
         (0, Decimal(100), Decimal(2)),
         (15_000, Decimal(98), Decimal(2)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 
 import pytest
 from tests.support.source_tree import ROOT, project_files
@@ -58,3 +59,10 @@ def test_text_file_when_committed_ends_with_one_newline() -> None:
         if name.endswith((".py", ".md", ".toml", ".sh")) and text and (not text.endswith("\n") or text.endswith("\n\n"))
     ]
     assert bad == []
+
+
+@pytest.mark.parametrize("script", [name for name in project_files() if name.endswith(".sh") or name == ".ci/run"])
+def test_shell_script_when_read_has_no_syntax_error_and_stops_at_the_first_failure(script: str) -> None:
+    shell = "bash" if "bash" in (ROOT / script).read_text("utf-8").splitlines()[0] else "sh"
+    assert subprocess.run([shell, "-n", str(ROOT / script)], capture_output=True, check=False).returncode == 0
+    assert re.search(r"^set -e", (ROOT / script).read_text("utf-8"), re.MULTILINE)

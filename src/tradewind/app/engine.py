@@ -56,6 +56,8 @@ class EngineNumbers:
     lease_s: int
     stop_escalation_s: float
     doubt_alarm_s: float
+    quiet_s: float
+    doubtful_s: float
 
 
 @dataclass(slots=True)
@@ -162,7 +164,9 @@ def build_engine(
     )
     exits = ExitDesk(db, journal, recorder, dispatcher, submitter, clock)
     protector = Protector(db, journal, dispatcher, exits, desk, clock, numbers.stop_escalation_s)
-    listener = Listener(db, ids, recorder, reconciler, desk, clock, credentials.note)
+    listener = Listener(
+        db, ids, recorder, reconciler, desk, clock, credentials.note, numbers.quiet_s, numbers.doubtful_s
+    )
     decider = Decider(ids, roster, desk, numbers.max_age_s)
     worker = SignalWorker(db, ids, clock, decider, journal, recorder, dispatcher, protector, desk, numbers.lease_s)
     boards = FanBoards(db, bus, clock)

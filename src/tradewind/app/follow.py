@@ -78,8 +78,9 @@ class AccountFollower:
             return
         if self._versions.get(row.id) == row.credential_version:
             return
+        if row.id in self._versions:
+            self._signer.forget(row.id)
         self._versions[row.id] = row.credential_version
-        self._signer.forget(row.id)
         try:
             self._engine.follow(row)
         except (NotFound, CredentialRefused) as error:

@@ -156,7 +156,7 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
         ids,
         accounts=accounts,
         signer=signer,
-        key_test=KeyTest(venues.client),
+        key_test=KeyTest(venues.client, settings.egress),
         on_linked=_keep_balances(clock),
     )
     hub = Hub(bus, clock, ids)
@@ -260,4 +260,6 @@ def _numbers(settings: Settings) -> EngineNumbers:
         lease_s=orders.lease_s,
         stop_escalation_s=float(orders.stop_escalation_s),
         doubt_alarm_s=float(orders.doubt_alarm_s),
+        quiet_s=float(orders.reconcile_quiet_s),
+        doubtful_s=float(orders.reconcile_doubtful_s),
     )

@@ -81,7 +81,14 @@ def build_asgi(rooms: Rooms) -> FastAPI:
         billing_routes.build_router(billing_routes.BillingDeps(rooms.db, rooms.billing, rooms.identity)),
         accounts_routes.build_router(
             accounts_routes.AccountsDeps(
-                rooms.db, rooms.clock, rooms.accounts, rooms.mandates, rooms.linker, rooms.signer, rooms.limiter
+                rooms.db,
+                rooms.clock,
+                rooms.accounts,
+                rooms.mandates,
+                rooms.linker,
+                rooms.signer,
+                rooms.limiter,
+                rooms.settings.egress,
             )
         ),
         execution_routes.build_router(_execution_deps(rooms)),

@@ -21,8 +21,11 @@ import uvicorn
 from tradewind.app import App, build
 from tradewind.cli.start import create_first_kek, created_db, owner_lock, settings_of
 from tradewind.config import Settings
-from tradewind.core.errors import Unavailable
+from tradewind.core.errors import InvalidInput, Unavailable
 from tradewind.infra import log
+from tradewind.infra.db import CommitInDoubt
+from tradewind.sim.exchange_store import StoreBusy
+from tradewind.sim.tape import TapeError
 
 _log = log.logger("cli.serve")
 # Requests in flight may finish; a fan-out is not waited for, recovery finds it.
@@ -76,7 +79,10 @@ def _run(settings: Settings, listener: socket.socket) -> None:
 
 
 async def _serve(settings: Settings, listener: socket.socket) -> None:
-    app = build(settings)
+    try:
+        app = build(settings)
+    except ValueError as error:  # venue settings that contradict each other
+        raise InvalidInput("settings", f"The platform cannot be built with these settings: {error}.") from error
     server = _Server(
         uvicorn.Config(
             app.asgi,
@@ -105,7 +111,17 @@ async def _run_together(app: App, server: uvicorn.Server, listener: socket.socke
     for task in (engine, api):
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("cli.serve.ended_badly", task=task.get_name(), error=type(error).__name__)
-            raise error
+            raise for_people(error) from error
+
+
+def for_people(error: BaseException) -> BaseException:
+    """Turn what can happen to a sound program into a sentence; a mistake of ours stays as it is."""
+    if isinstance(error, BaseExceptionGroup):
+        inner = error.subgroup(CommitInDoubt)
+        return error if inner is None else CommitInDoubt("The database could not confirm a commit")
+    if isinstance(error, StoreBusy | TapeError):
+        return Unavailable("paper_venue", f"The built-in paper venue cannot start: {error}")
+    return error
 
 
 async def _end(*tasks: asyncio.Task[None]) -> None:

@@ -42,9 +42,9 @@ class OrderSettings:
     send_by_ms: int = _setting(2_000, "A claimed order is signed within this time or not at all.", least=100)
     request_timeout_ms: int = _setting(5_000, "Longest wait for a venue's answer.", least=100)
     recv_window_ms: int = _setting(3_000, "How long a signed request stays valid at the venue.", least=100, most=60_000)
-    venue_processing_ms: int = _setting(10_000, "Part of the fence: longest time a venue works on a request.", least=0)
-    fence_slack_ms: int = _setting(1_000, "Part of the fence: reserve.", least=0)
-    untimed_fence_ms: int = _setting(60_000, "The fence where a venue checks no timestamps.", least=0)
+    venue_processing_ms: int = _setting(
+        10_000, "Longest time a venue works on a request; the fence counts it.", least=0
+    )
     id_watch_h: int = _setting(24, "How long the id of an order that never arrived is still watched.", least=1)
     stop_escalation_s: int = _setting(5, "A stop triggered and not filled goes to market after this.", least=1)
     watch_price_age_s: int = _setting(5, "A watched stop counts as protection only with a price this fresh.", least=1)
@@ -53,11 +53,6 @@ class OrderSettings:
     reconcile_doubtful_s: int = _setting(30, "The same for an account with a position and no live stream.", least=1)
     lease_s: int = _setting(10, "How long a worker holds a signal before another may take it.", least=1)
     inbox_attempts: int = _setting(5, "Tries before a signal goes to the dead-letter box.", least=1)
-
-    @property
-    def fence_ms(self) -> int:
-        """Time after signing at which a venue that checks timestamps can no longer take the order."""
-        return self.recv_window_ms + self.venue_processing_ms + self.fence_slack_ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +69,6 @@ class WebhookSettings:
 
     per_second: int = _setting(10, "Alerts a second that one source may send.", least=1)
     burst: int = _setting(50, "Alerts a source may send at once.", least=1)
-    body_bytes_max: int = _setting(65_536, "Longest alert that is read.", least=256)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +98,6 @@ class VenueSection:
     rest_url: str | None = _setting(None, "Address of the REST API.")
     ws_api_url: str | None = _setting(None, "Address of the WebSocket API (private events).")
     stream_url: str | None = _setting(None, "Address of the market streams.")
-    operator_key_env: str | None = _setting(None, "Environment variable with the operator's own API key.")
-    operator_secret_env: str | None = _setting(None, "Environment variable with the operator's own API secret.")
 
 
 VENUES: tuple[tuple[VenueName, Environment], ...] = tuple((BINANCE, environment) for environment in Environment)
@@ -127,6 +119,9 @@ class Settings:
     host: str = _setting("127.0.0.1", "Address the API listens on.")
     port: int = _setting(8_000, "Port of the API; 0 takes a free one.", least=0, most=65_535)
     public_url: str | None = _setting(None, "How the outside world reaches us; stands in webhook addresses.")
+    egress_addresses: str = _setting(
+        "", "Addresses, comma separated, from which venues see this server; shown for their IP lists."
+    )
     trading_enabled: bool = _setting(True, "Off: no entry is carried out in any environment. Exits and stops go on.")
     allow_live: bool = _setting(False, "The platform's switch for live accounts.")
     dry_run: bool = _setting(False, "Everything happens up to the signature; orders end DENIED(dry_run).")
@@ -147,6 +142,11 @@ class Settings:
     sim: SimSettings = field(default_factory=SimSettings)
     venues: Mapping[tuple[VenueName, Environment], VenueSection] = field(default_factory=_default_venues)
     origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def egress(self) -> tuple[str, ...]:
+        """The addresses to put on a venue's IP list."""
+        return tuple(text.strip() for text in self.egress_addresses.split(",") if text.strip())
 
     @property
     def database_url(self) -> str:

@@ -151,6 +151,7 @@ class Acts:
         price = await self._price(story.second)
         answer = await self._post(self.players.foundation.main, _alert(story.second, "sell", price))
         stage.say(f"close-alert for {story.second.symbol} accepted, signal {_short(answer['id'])}")
+        stage.is_fanning = False
         self._enter(f"the tape runs on; {story.first.symbol} positions stand with stop and target")
         await self._watch()
 

@@ -59,9 +59,15 @@ class Places:
     def exchange(self) -> Path:
         return self.root / "exchange.db"
 
+    @property
+    def config(self) -> Path:
+        return self.root / "tradewind.toml"
+
     def environment(self) -> dict[str, str]:
         """Settings of a child process that works on these files."""
         return {
+            # An empty file, so that no tradewind.toml of the current folder is read.
+            "TRADEWIND_CONFIG": str(self.config),
             "TRADEWIND_DATA_DIR": str(self.data),
             "TRADEWIND_KEK_FILE": str(self.kek),
             "TRADEWIND_LOG__LEVEL": "INFO",

@@ -21,7 +21,7 @@ import aiohttp
 from rich.console import RenderableType
 from rich.text import Text
 
-from tradewind.core.errors import Conflict, InvalidInput
+from tradewind.core.errors import Conflict, InvalidInput, Unavailable
 from tradewind.demo.acts import Acts
 from tradewind.demo.calls import Door, Exchange, open_session, wait_until_served
 from tradewind.demo.cast import build_cast
@@ -67,11 +67,13 @@ def run(options: Options) -> int:
     demand_capturable(options.capture)
     if options.serves:
         _demand_free_port(SERVE_PORT)
-    try:
-        with _folder(options) as root:
-            return asyncio.run(_until_signal(_Demo(options, Places(root)).play()))
-    except _Ended as ended:
-        return 128 + ended.number
+    with _folder(options) as root:
+        demo = _Demo(options, Places(root))
+        try:
+            return asyncio.run(_until_signal(demo.play()))
+        except _Ended as ended:
+            # Ctrl-C is how --serve is meant to end.
+            return 128 + ended.number if demo.served_code is None else demo.served_code
 
 
 async def _until_signal(work: Coroutine[Any, Any, int]) -> int:
@@ -133,6 +135,7 @@ class _Demo:
         self._options = options
         self._places = places
         self._cast = build_cast(options.seed)
+        self.served_code: int | None = None
 
     async def play(self) -> int:
         """Play from first to last."""
@@ -157,9 +160,11 @@ class _Demo:
                     repeat_had_same_id=acts.repeat_had_same_id,
                 )
                 self._close(stage, screen, acts, verdict, played)
+                code = 0 if verdict.agrees else _DISAGREE
                 if self._options.serves:
-                    await self._keep_serving(screen, players)
-        return 0 if verdict.agrees else _DISAGREE
+                    self.served_code = code
+                    await self._keep_serving(screen, players, stage)
+        return code
 
     def _read_tape(self) -> Story:
         try:
@@ -181,6 +186,7 @@ class _Demo:
         try:
             stage.say("starting the simulated exchange and the platform, two processes")
             screen.paint()
+            places.config.touch()
             await sim.start()
             foundation = await asyncio.to_thread(lay_foundation, places, self._cast)
             addresses = await sim.ready(sim.output, "ready")
@@ -192,6 +198,11 @@ class _Demo:
                 players.children = (sim, serve)
                 await wait_until_served(players.platform, "/api/v1/health")
                 yield players
+        except Unavailable:
+            # A door that does not answer is the smaller half of the news if the process behind it is gone.
+            sim.demand_alive()
+            serve.demand_alive()
+            raise
         finally:
             # The platform first: it may still want to ask the exchange something.
             await asyncio.shield(_stop(serve, sim))
@@ -220,15 +231,18 @@ class _Demo:
             sys.stdout.write(json.dumps(told) + "\n")
             sys.stdout.flush()
 
-    async def _keep_serving(self, screen: Screen, players: Players) -> None:
+    async def _keep_serving(self, screen: Screen, players: Players, stage: Stage) -> None:
         """Stay until somebody ends it, or one of the two processes does."""
         await players.exchange.tape("resume")
-        for line in _addresses(players):
+        for line in _addresses(players, stage):
             screen.console.print(line, soft_wrap=True, markup=False)
-        while True:
-            for child in players.children:
-                child.demand_alive()
-            await asyncio.sleep(1.0)
+        try:
+            while True:
+                for child in players.children:
+                    child.demand_alive()
+                await asyncio.sleep(1.0)
+        finally:
+            screen.console.print("ending both processes", markup=False)
 
 
 def _players(
@@ -281,17 +295,20 @@ def _closing(
     return parts
 
 
-def _addresses(players: Players) -> list[str]:
+def _addresses(players: Players, stage: Stage) -> list[str]:
     foundation = players.foundation
-    user = next(login for number, login in foundation.users.items() if number in players.accounts)
+    # Somebody who holds something, so that there is something to look at.
+    holders = sorted({row.number for row in stage.positions.values()} or set(players.accounts))
+    user = foundation.users[holders[0]]
     base = players.platform.base_url
+    alert = '{"ticker": "ETHUSDT", "action": "buy"}'
     return [
         "",
         f"The platform runs on at {base} (API described at {base}/docs), on the simulated exchange",
         f"at {players.exchange.door.base_url} (its control API). The tape plays on. Play money only.",
         f"  operator    {foundation.operator.email}  token {foundation.operator.token}",
         f"  one user    {user.email}  token {user.token}",
-        f"  webhook     {base}{foundation.main.path}",
-        f"  try         curl -H 'Authorization: Bearer {user.token}' {base}/api/v1/positions",
-        "Ctrl-C ends both processes and removes their files.",
+        f"  positions   curl -H 'Authorization: Bearer {user.token}' {base}/api/v1/positions",
+        f"  an alert    curl -d '{alert}' {base}{foundation.main.path}",
+        "Ctrl-C ends both processes; their files go with them unless --keep was given.",
     ]

@@ -57,7 +57,7 @@ class Child:
             stdin=asyncio.subprocess.PIPE,
             stdout=self._files[0],
             stderr=self._files[1],
-            env={**os.environ, **self.environment},
+            env={**_inherited(), **self.environment},
             start_new_session=True,
         )
 
@@ -104,6 +104,11 @@ class Child:
     def _last_words(self) -> str:
         lines = self.log.read_text("utf-8", errors="replace").splitlines()[-_TAIL_LINES:]
         return "" if not lines else " Its last words:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def _inherited() -> dict[str, str]:
+    """This process's environment without settings of Tradewind: the demo's own are all there are."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("TRADEWIND_")}
 
 
 def _find_event(file: Path, event: str) -> dict[str, Any] | None:

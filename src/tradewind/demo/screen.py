@@ -14,7 +14,7 @@ from rich.live import Live
 
 from tradewind.core.errors import InvalidInput
 from tradewind.demo.stage import Stage
-from tradewind.demo.view import picture
+from tradewind.demo.view import log_texts, picture
 
 # Fast enough to see orders move, slow enough not to flicker over a remote line.
 _FRAMES_A_SECOND = 6
@@ -76,7 +76,12 @@ class Screen:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        was_live = self._live is not None
         self.close()
+        if was_live and error is not None:
+            # The picture is gone; what had happened until then is not.
+            for text in log_texts(self._stage):
+                self.console.print(text, markup=False, soft_wrap=True)
 
     def close(self) -> None:
         """Take the live picture away (idempotent)."""

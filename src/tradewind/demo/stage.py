@@ -69,6 +69,7 @@ class Stage:
     now: float = 0.0
     tape_at: str = ""
     first_signal: str = ""
+    is_fanning: bool = True
     signals: dict[str, str] = field(default_factory=dict)
     positions: dict[str, PositionRow] = field(default_factory=dict)
     prices: dict[str, str] = field(default_factory=dict)

@@ -44,8 +44,10 @@ _PROTECTION = {
     "unprotected": ("✕ UNPROTECTED", "red"),
     "unprotected_by_you": ("✕ by you", "yellow"),
 }
-# Below this height the cells of the grid stand for the table.
+# At this height table and positions fit together; below, the table is shown while the fan-out is young if it
+# fits with so many lines around it, and else the cells of the grid stand for it.
 _TALL = 52
+_AROUND = 12
 # Below this width names give way to what happened.
 _NAMED = 96
 _LOG_SHOWN = 7
@@ -55,7 +57,7 @@ def picture(stage: Stage, width: int, height: int) -> RenderableType:
     """Draw the stage for a terminal of this size."""
     parts: list[RenderableType] = [header(stage), ""]
     left = height - 5
-    if height >= _TALL:
+    if height >= _TALL or (stage.is_fanning and height >= len(stage.rows) + _AROUND):
         table = fan_table(stage, width)
         parts += [table, ""]
         left -= len(stage.rows) + 3

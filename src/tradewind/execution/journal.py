@@ -30,7 +30,6 @@ from tradewind.execution import intent_store, record_store, store
 from tradewind.execution.intent_store import Intent
 from tradewind.execution.outcomes import Moved, Outcome
 from tradewind.execution.scope import event_row, sell_scope
-from tradewind.execution.store import Stored
 from tradewind.execution.words import order_note
 from tradewind.infra import outbox
 from tradewind.infra.db import Tx

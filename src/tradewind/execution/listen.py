@@ -36,8 +36,6 @@ from tradewind.venues.errors import CredentialRefused, VenueError
 
 _log = logger("execution.listen")
 
-_DOUBTFUL_S = 30.0
-_QUIET_S = 900.0
 _LOOK_S = 1.0
 # Snapshots asked for at once after a reconnect of many accounts.
 _ASKERS = 10
@@ -63,6 +61,9 @@ class Listener:
     desk: Desk
     clock: Clock
     on_credential: Callable[[AccountId, str | None], None]
+    # How often an account is compared with its venue: quiet, or doubtful (no stream, key refused).
+    quiet_s: float
+    doubtful_s: float
     _streams: dict[VenueClient, UserEvents] = field(default_factory=dict)
     _followed: dict[AccountId, Followed] = field(default_factory=dict)
     _asked_at: dict[AccountId, float] = field(default_factory=dict)
@@ -108,7 +109,7 @@ class Listener:
                 now = self.clock.monotonic()
                 for account_id in list(self._followed):
                     is_doubtful = account_id in self._down or self.desk.is_blind(account_id)
-                    every = _DOUBTFUL_S if is_doubtful else _QUIET_S
+                    every = self.doubtful_s if is_doubtful else self.quiet_s
                     if now - self._asked_at.get(account_id, 0.0) >= every:
                         self._ask_soon(account_id)
 

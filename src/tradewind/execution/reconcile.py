@@ -46,7 +46,6 @@ _ABSENT_PAUSE_S = 1.0
 # A SENT order of this process without an outcome after send_by + request timeout + this is in doubt.
 _OVERDUE_S = 2.0
 # A quiet account is looked at this often even when its stream is live.
-_QUIET_S = 900.0
 _DOUBTFUL_S = 30.0
 _ASKERS = 20
 # The venue's clock at execution may read a little less than the timestamp we signed.

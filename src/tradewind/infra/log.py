@@ -72,6 +72,13 @@ class RedactingFormatter(logging.Formatter):
 
 def configure(*, level: str = "INFO", as_json: bool = False) -> None:
     """Send logs to standard error, as lines for people or as JSON."""
+    _configure_structlog(level, as_json=as_json)
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(RedactingFormatter("%(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[lines])
+
+
+def _configure_structlog(level: str, *, as_json: bool) -> None:
     renderer: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=False)
     structlog.configure(
         processors=[
@@ -83,12 +90,18 @@ def configure(*, level: str = "INFO", as_json: bool = False) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=_to_standard_error,
         cache_logger_on_first_use=False,
     )
-    lines = logging.StreamHandler(sys.stderr)
-    lines.setFormatter(RedactingFormatter("%(levelname)s %(name)s %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[lines])
+
+
+def _to_standard_error(*_names: object) -> structlog.PrintLogger:
+    return structlog.PrintLogger(sys.stderr)
+
+
+# Before anybody has configured anything: structlog's own default prints tracebacks with the values of local
+# variables, unmasked, to standard output.
+_configure_structlog("INFO", as_json=False)
 
 
 def logger(name: str) -> Any:

@@ -14,7 +14,7 @@ from tradewind.sim.exchange_state import Account
 from tradewind.sim.exchange_view import ExchangeView
 from tradewind.sim.filters import FilterFailure, OpenCounts, check_counts, check_order, check_precision
 from tradewind.sim.market import Market
-from tradewind.sim.matching import quantity_of, walk_quantity, walk_quote
+from tradewind.sim.matching import cost_of, quantity_of, walk_quantity, walk_quote
 from tradewind.sim.pricing import Level
 from tradewind.sim.refusals import ExchangeRefusal, RefusalReason
 from tradewind.sim.types import (
@@ -110,7 +110,7 @@ class Admission(ExchangeView):
             quantity = quantity_of(slices)
             if slices and is_dry:
                 # the venue has no total quantity for such an order: ours is what the rest would buy at the last level
-                rest = new.quote_quantity - sum((part.price * part.quantity for part in slices), Decimal(0))
+                rest = new.quote_quantity - cost_of(slices)
                 quantity += market.rules.floor_qty(rest / slices[-1].price)
         if not slices:
             raise ExchangeRefusal(RefusalReason.NO_LIQUIDITY)
