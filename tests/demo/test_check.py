@@ -19,7 +19,8 @@ from tests.support.demo_case import (
     venue,
 )
 
-from tradewind.demo.check import KeyOutcome, Verdict, Wrong, check, entry_of
+from tradewind.demo.case import KeyOutcome, Wrong
+from tradewind.demo.check import Verdict, check, entry_of
 from tradewind.demo.facts import Expected, Journal, JournalOrder, Venue, VenueFill, VenueOrder, VenueRequest
 
 Sides = tuple[Journal, Venue, list[Expected]]

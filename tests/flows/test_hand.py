@@ -109,3 +109,19 @@ async def test_buy_when_wrong_then_told_what_to_change(tmp_path: Path) -> None:
         status, answer = await place.call("POST", "/trading/buy", stranger, body)
         assert status == 404
         assert await place.venue_orders(person.uid) == []
+
+
+async def test_paper_account_when_opened_in_one_request_then_it_trades(tmp_path: Path) -> None:
+    async with world(tmp_path) as place:
+        (person,) = place.people([PlanName.PRO])
+        await place.start_platform()
+        status, answer = await place.call("POST", "/paper/accounts", person, {"balance": "500"})
+        assert status == 201, answer
+        assert answer["account"]["environment"] == "paper"
+        _, balance = await place.call("GET", "/balance?asset=USDT", person)
+        assert [each["free"] for each in balance["items"]] == ["500"]
+        status, order = await place.call("POST", "/trading/buy", person, {"symbol": "BTC", "amount": "25"})
+        assert status == 202, order
+        assert (await _order_ended(place, person, order["id"]))["environment"] == "PAPER"
+        status, refusal = await place.call("POST", "/paper/accounts", person, {"balance": "1"})
+        assert (status, refusal["code"]) == (422, "balance_out_of_range")

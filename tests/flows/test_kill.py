@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from tests.support.platform import FAST_ORDERS, World, open_alert, world
+
 from tradewind.core.plan import PlanName
 
 ORDER_CALLS = ["POST /api/v3/order"]

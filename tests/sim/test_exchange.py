@@ -9,6 +9,7 @@ from tests.support.exchange import SYMBOL, UID, balance, funded, order, refused,
 from tradewind.sim.exchange import Exchange
 from tradewind.sim.refusals import RefusalReason
 from tradewind.sim.types import (
+    AccountSettings,
     BalanceChange,
     ExpiryReason,
     NewOrder,
@@ -241,6 +242,16 @@ def test_order_when_it_names_extras_keeps_them_and_has_the_venues_defaults(excha
     plain = exchange.place(UID, order("BUY MARKET 2"), 20).order
     assert (plain.stp_mode, plain.time_in_force) == ("EXPIRE_MAKER", TimeInForce.GTC)
     assert (plain.price, plain.stop_price, plain.order_list_id) == (D(0), D(0), -1)
+
+
+def test_account_when_created_again_keeps_its_money_and_its_settings_unless_told(exchange: Exchange) -> None:
+    slow = AccountSettings(taker_bps=D(3))
+    exchange.create_account(UID, slow)
+    exchange.create_account(UID)
+    assert exchange.account_settings(UID) == slow
+    exchange.create_account(UID, AccountSettings(can_trade=False))
+    assert exchange.account_settings(UID) == AccountSettings(can_trade=False)
+    assert balance(exchange, "USDT") == (D(100_000), 0)
 
 
 def test_exchange_when_new_is_empty_and_lists_its_symbols() -> None:

@@ -27,6 +27,13 @@ def test_commission_when_account_pays_in_bnb_leaves_the_received_amount_whole() 
     assert (balance(exchange, "ABC"), balance(exchange, "BNB")) == ((D(5), 0), (D("0.9992425"), 0))
 
 
+def test_commission_when_bnb_suffices_to_the_last_unit_takes_it_all() -> None:
+    exchange = funded(USDT="1000", BNB="0.0007575")
+    exchange.configure_account(UID, AccountSettings(pays_fees_in_bnb=True))
+    exchange.place(UID, order("BUY MARKET 5"), 10)
+    assert balance(exchange, "BNB") == (0, 0)
+
+
 def test_commission_when_bnb_does_not_suffice_is_taken_from_what_was_received() -> None:
     exchange = funded(USDT="1000", BNB="0.0007574")
     exchange.configure_account(UID, AccountSettings(pays_fees_in_bnb=True))

@@ -137,6 +137,17 @@ def test_cancel_when_order_is_unknown_closed_or_anothers_is_refused(exchange: Ex
         exchange.cancel(UID, SYMBOL, 20, order_id=resting.order_id, client_order_id="a")
 
 
+def test_cancel_when_symbol_is_unknown_says_so(exchange: Exchange) -> None:
+    with refused(RefusalReason.INVALID_SYMBOL):
+        exchange.cancel(UID, "NOPEUSDT", 20, order_id=1)
+    with refused(RefusalReason.INVALID_SYMBOL):
+        exchange.cancel_all(UID, "NOPEUSDT", 20)
+    with refused(RefusalReason.INVALID_SYMBOL):
+        exchange.cancel_list(UID, "NOPEUSDT", 20, order_list_id=1)
+    with refused(RefusalReason.INVALID_SYMBOL):
+        exchange.amend(UID, "NOPEUSDT", 20, order_id=1, new_quantity=D(1))
+
+
 def test_find_order_when_both_ids_disagree_is_refused(exchange: Exchange) -> None:
     placed = exchange.place(UID, order("BUY MARKET 1", client_order_id="a"), 10).order
     assert exchange.find_order(UID, SYMBOL, order_id=placed.order_id, client_order_id="a") == placed

@@ -131,6 +131,7 @@ def test_cancel_all_when_a_list_is_open_ends_it_once(exchange: Exchange) -> None
         (oco(quantity="100.001"), RefusalReason.INSUFFICIENT_BALANCE),
         (oco(quantity="0.04"), RefusalReason.FILTER),
         (oco(above="105.001"), RefusalReason.FILTER),
+        (oco(above="105.0000000001"), RefusalReason.PRECISION),
         (oco(profit_id="same", stop_id="same"), RefusalReason.DUPLICATE_ORDER),
         (
             NewOco(SYMBOL, Side.SELL, D(1), OcoLeg(OrderType.STOP_LOSS, stop_price=D(105)), oco().below),

@@ -89,6 +89,16 @@ def test_stop_loss_buy_when_larger_than_a_level_walks_the_book(exchange: Exchang
     ]
 
 
+def test_stop_loss_buy_when_book_runs_dry_expires_for_liquidity_not_for_money() -> None:
+    exchange = funded(USDT="1000000")
+    stop = exchange.place(UID, order("BUY STOP_LOSS 500 stop 105"), 10).order
+    exchange.on_print(tick("105"), 20)
+    ended = exchange.find_order(UID, SYMBOL, order_id=stop.order_id)
+    assert ended is not None
+    assert (ended.status, ended.expiry_reason) == ("EXPIRED", "INSUFFICIENT_LIQUIDITY")
+    assert balance(exchange, "USDT") == (D(1_000_000) - ended.quote_executed, 0)
+
+
 def test_stop_loss_buy_when_money_is_below_one_step_buys_nothing() -> None:
     exchange = funded(USDT="5.5")
     stop = exchange.place(UID, order("BUY STOP_LOSS 0.05 stop 110"), 10).order

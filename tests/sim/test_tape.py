@@ -125,6 +125,8 @@ def test_player_when_many_rounds_pass_at_once_hands_out_the_last_round_only() ->
 def test_player_when_speed_is_not_positive_is_refused(speed: int) -> None:
     with pytest.raises(ValueError, match="positive"):
         TapePlayer(tape(*FOUR), speed, 0)
+    with pytest.raises(ValueError, match="positive"):
+        TapePlayer(tape(*FOUR), 1, 0).set_speed(speed, 0)
 
 
 def test_player_when_tape_is_empty_is_refused() -> None:

@@ -46,6 +46,11 @@ def test_candle_when_rising_plays_open_low_high_close(tmp_path: Path) -> None:
     ]
 
 
+def test_candle_when_it_ends_where_it_began_counts_as_rising(tmp_path: Path) -> None:
+    tape = load_tape(write(tmp_path / "a.parquet", ("ABC/USDT", 1, (100.0, 104.0, 98.0, 100.0, 8.0))))
+    assert [one.price for one in tape.events] == [Decimal(100), Decimal(98), Decimal(104), Decimal(100)]
+
+
 def test_candle_when_falling_and_without_volume_plays_open_high_low_close_of_nothing(tmp_path: Path) -> None:
     tape = load_tape(write(tmp_path / "a.parquet", ("ABC/USDT", 1, FALLING)))
     assert [one.price for one in tape.events] == [Decimal(103), Decimal(105), Decimal(99), Decimal("99.5")]

@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from tests.support.clock import ManualClock
+
 from tradewind.infra.clock import to_ms
 from tradewind.venues.clocksync import VenueClock
 

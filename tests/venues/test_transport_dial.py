@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvloop
 from tests.support.certificates import server_context
 from tests.support.raw_server import Conversation, raw_server, reply
 
@@ -18,15 +17,6 @@ from tradewind.venues.transport_dial import Endpoint, Proxy, proxy_of, venue_ssl
 Run = Callable[[Coroutine[Any, Any, None]], None]
 POST = HttpRequest("POST", "/order", (), b"a=1")
 QUICK = Timeouts(wait_s=1.0, connect_s=1.0, first_byte_s=0.5, whole_s=1.0)
-
-
-@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Run:
-    def runner(scenario: Coroutine[Any, Any, None]) -> None:
-        with asyncio.Runner(loop_factory=request.param) as loop:
-            loop.run(asyncio.wait_for(scenario, 20))
-
-    return runner
 
 
 def trusting(certificate: Path) -> ssl.SSLContext:

@@ -94,7 +94,10 @@ class TermsBody(Strict):
     allows_adding: bool | None = None
 
     def terms(self) -> Mapping[str, Any]:
-        """Return the terms that were given (NotBuilt for trailing); null takes away what may be missing, else it counts as left out."""
+        """Return the terms that were given; null takes away what may be missing, else it counts as left out.
+
+        Raises NotBuilt for a trailing stop.
+        """
         given: dict[str, Any] = {
             name: getattr(self, name) for name in TermsBody.model_fields if name in self.model_fields_set
         }

@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
+from decimal import Decimal
+from http import HTTPStatus
 from pathlib import Path
 
+import aiohttp
+
 from tradewind.config import Settings
+from tradewind.core.errors import Unavailable
 from tradewind.infra.log import logger
 from tradewind.sim.server import SimServer
 from tradewind.sim.settings import SimSettings
@@ -56,6 +61,32 @@ def built_in_paper(settings: Settings) -> PaperVenue:
     )
     place = f"{settings.sim.host}:{port}"
     return PaperVenue(server, f"http://{place}", f"ws://{place}/ws-api/v3", f"ws://{place}")
+
+
+# The paper venue is on this machine; a second is an age.
+_ISSUE_TIMEOUT_S = 5.0
+
+
+class PaperKeys:
+    """Asks the paper venue for keys, over its control address beside the exchange's own."""
+
+    def __init__(self, rest_url: str) -> None:
+        self._url = f"{rest_url.rstrip('/')}/sim/v1/keys"
+
+    async def issue(self, balance: Decimal) -> tuple[str, str]:
+        """Let the venue open an account with this much USDT; return its key and secret. Raises Unavailable."""
+        timeout = aiohttp.ClientTimeout(total=_ISSUE_TIMEOUT_S)
+        body = {"balances": {"USDT": format(balance, "f")}}
+        try:
+            async with aiohttp.ClientSession(timeout=timeout) as session, session.post(self._url, json=body) as answer:
+                if answer.status != HTTPStatus.OK:
+                    raise Unavailable("paper_venue", f"The paper venue answered {answer.status} and issued no key.")
+                found = await answer.json()
+                return str(found["api_key"]), str(found["secret"])
+        except (aiohttp.ClientError, TimeoutError, KeyError, ValueError) as error:
+            # The error's own text may hold an address with a key in it; its kind is enough.
+            _log.warning("app.paper.no_key", error=type(error).__name__)
+            raise Unavailable("paper_venue", "The paper venue does not answer. Try again in a moment.") from None
 
 
 def _free_port(host: str) -> int:

@@ -17,7 +17,7 @@ from tradewind.accounts.service import Accounts, stored_credentials
 from tradewind.app.desk import CredentialWatch, Desk, KnownOrders
 from tradewind.app.engine import Engine, EngineNumbers, build_engine
 from tradewind.app.follow import AccountFollower, Places
-from tradewind.app.paper import PaperVenue, built_in_paper
+from tradewind.app.paper import PaperKeys, PaperVenue, built_in_paper
 from tradewind.app.roster import PlatformRoster, PlatformSwitches
 from tradewind.app.web import Rooms, build_asgi
 from tradewind.audit.service import Audit
@@ -178,6 +178,7 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
             engine=engine,
             roster=roster,
             limiter=Limiter(clock),
+            paper_keys=_paper_keys(settings, paper),
         )
     )
     follower = AccountFollower(db, bus, accounts, signer, engine, places)
@@ -212,6 +213,12 @@ def venue_settings(settings: Settings, paper: PaperVenue | None) -> list[VenueSe
             )
         )
     return found
+
+
+def _paper_keys(settings: Settings, paper: PaperVenue | None) -> PaperKeys | None:
+    section = settings.venues[BINANCE, Environment.PAPER]
+    url = paper.rest_url if paper is not None else section.rest_url
+    return None if url is None or not settings.is_enabled(BINANCE, Environment.PAPER) else PaperKeys(url)
 
 
 def _source_check(sources: Sources) -> Callable[[Tx, SourceId, UserId], bool]:

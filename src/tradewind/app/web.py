@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 
 from tradewind import __version__
+from tradewind.accounts import paper_routes
 from tradewind.accounts import routes as accounts_routes
 from tradewind.accounts.linking import Linker
 from tradewind.accounts.mandates import Mandates
 from tradewind.accounts.service import Accounts
 from tradewind.app.engine import Engine
+from tradewind.app.paper import PaperKeys
 from tradewind.app.roster import PlatformRoster
 from tradewind.billing import routes as billing_routes
 from tradewind.billing.service import Billing
@@ -67,6 +69,8 @@ class Rooms:
     engine: Engine
     roster: PlatformRoster
     limiter: Limiter
+    # None where paper accounts are switched off.
+    paper_keys: PaperKeys | None
 
 
 def build_asgi(rooms: Rooms) -> FastAPI:
@@ -98,6 +102,9 @@ def build_asgi(rooms: Rooms) -> FastAPI:
         signals_routes.build_router(signal_deps),
         stream_routes.build_router(rooms.hub, rooms.clock),
     ]
+    if rooms.paper_keys is not None:
+        deps = paper_routes.PaperDeps(rooms.db, rooms.clock, rooms.linker, rooms.limiter, rooms.paper_keys.issue)
+        routers.append(paper_routes.build_router(deps))
     for router in routers:
         app.include_router(router, prefix=API)
     app.include_router(build_webhook_router(signal_deps), include_in_schema=False)

@@ -307,6 +307,14 @@ class Applied:
     incident: Incident | None = None
 
 
+# Two edges lead back to INTENDED, each by its own proof: an answer "not sent" that comes after the order was
+# proven absent must not send it again, nor may a re-send take an order that is on its way.
+_SOURCES: Mapping[type, frozenset[OrderState]] = {
+    ReturnedUnsent: frozenset({_S.SENT}),
+    Resent: frozenset({_S.NEVER_ARRIVED}),
+}
+
+
 def apply(order: Order, event: OrderEvent) -> Applied:
     """Move an order by one event.
 
@@ -315,7 +323,7 @@ def apply(order: Order, event: OrderEvent) -> Applied:
     if isinstance(event, VenueReport):
         return _apply_report(order, event)
     target, changes = _our_step(order, event)
-    if target not in TRANSITIONS[order.state]:
+    if target not in TRANSITIONS[order.state] or order.state not in _SOURCES.get(type(event), TRANSITIONS):
         raise IllegalTransition(
             "illegal_transition",
             f"An order in {order.state} cannot become {target} by {type(event).__name__}; nothing was changed.",

@@ -13,8 +13,9 @@ from tradewind.core.errors import TradewindError, Unavailable
 from tradewind.core.order import OrderState
 from tradewind.core.plan import week_start
 from tradewind.demo.audience import Audience
+from tradewind.demo.case import KeyOutcome
 from tradewind.demo.cast import Fate, Person
-from tradewind.demo.check import KeyOutcome, Verdict, check
+from tradewind.demo.check import Verdict, check
 from tradewind.demo.enrol import Enrolment
 from tradewind.demo.evidence import read_journal, read_venue
 from tradewind.demo.facts import Expected, Journal

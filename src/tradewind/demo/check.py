@@ -13,63 +13,16 @@ Rules of this file (order-protocol.md sections 1, 5 and 11):
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
-from enum import StrEnum
 
-from tradewind.core.ids import AccountId, IntentId, client_order_id
 from tradewind.core.money import ZERO
-from tradewind.core.order import ENDED, RESTING, Leg, OrderState
+from tradewind.core.order import RESTING, Leg, OrderState
 from tradewind.core.protection import PositionState
-from tradewind.demo.facts import (
-    Expected,
-    Journal,
-    JournalOrder,
-    Venue,
-    VenueOrder,
-)
-
-
-class Wrong(StrEnum):
-    """Kinds of disagreement."""
-
-    DECISION = "decision"
-    FATE = "fate"
-    ENTRY_MISSING = "entry_missing"
-    ENTRY_TWICE = "entry_twice"
-    ENTRY_UNCALLED = "entry_uncalled"
-    ORDER_LOST = "order_lost"
-    ORDER_INVENTED = "order_invented"
-    ORDER_DIFFERS = "order_differs"
-    FILL_LOST = "fill_lost"
-    FILL_INVENTED = "fill_invented"
-    FILL_DIFFERS = "fill_differs"
-    UNCLAIMED = "unclaimed"
-    ID = "id"
-    UNFINISHED = "unfinished"
-    HOLDING = "holding"
-    UNPROTECTED = "unprotected"
-    NATIVE_ABSENT = "native_absent"
-    NOT_CLOSED = "not_closed"
-    KEY = "key"
-
-
-@dataclass(frozen=True, slots=True)
-class KeyOutcome:
-    """What became of a person's key: the refusal's code, None where it was taken; and what should have."""
-
-    number: int
-    expected: str | None
-    code: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Disagreement:
-    """One thing that is wrong, in words."""
-
-    kind: Wrong
-    text: str
+from tradewind.demo.case import NEVER_THERE, Case, Disagreement, KeyOutcome, Wrong
+from tradewind.demo.check_orders import check_orders
+from tradewind.demo.facts import Expected, Journal, JournalOrder, Venue
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,46 +40,7 @@ class Verdict:
         return not self.disagreements and not (self.duplicates or self.lost or self.unknown or self.unprotected)
 
 
-@dataclass(slots=True)
-class Case:
-    """Both sides, with what is looked up often."""
-
-    journal: Journal
-    venue: Venue
-    expected: Sequence[Expected]
-    accounts_by_uid: Mapping[int, str] = field(init=False)
-    venue_by_client: Mapping[tuple[str, str], list[VenueOrder]] = field(init=False)
-    numbers: Mapping[str, int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.accounts_by_uid = {uid: account for account, uid in self.journal.accounts.items()}
-        by_client: dict[tuple[str, str], list[VenueOrder]] = defaultdict(list)
-        for order in self.venue.orders:
-            by_client[self.accounts_by_uid.get(order.uid, ""), order.client_order_id].append(order)
-        self.venue_by_client = by_client
-        self.numbers = {each.account_id: each.number for each in self.expected}
-
-    def at_venue(self, order: JournalOrder) -> list[VenueOrder]:
-        """What the exchange has under an order's id."""
-        return self.venue_by_client.get((order.account_id, order.client_order_id), [])
-
-    def name(self, account_id: str) -> str:
-        """An account as the table on the screen names it."""
-        number = self.numbers.get(account_id)
-        return f"account {account_id}" if number is None else f"account {number}"
-
-
 _DOUBT = frozenset({OrderState.SENT, OrderState.UNKNOWN, OrderState.BLIND, OrderState.CANCEL_SENT})
-_NEVER_THERE = frozenset({OrderState.INTENDED, OrderState.DENIED, OrderState.NEVER_ARRIVED})
-# The journal's words for what the exchange says; REJECTED orders never came into being there.
-_SAME = {
-    OrderState.ACCEPTED: {"NEW", "PENDING_NEW"},
-    OrderState.PARTIALLY_FILLED: {"PARTIALLY_FILLED"},
-    OrderState.FILLED: {"FILLED"},
-    OrderState.CANCELED: {"CANCELED"},
-    OrderState.EXPIRED: {"EXPIRED", "EXPIRED_IN_MATCH"},
-    OrderState.REJECTED: {"REJECTED"},
-}
 _ALLOWED_STATES = frozenset(state.value for state in PositionState) - {PositionState.UNPROTECTED.value}
 # What the exchange calls a market buy; a stop leg of ours is a sell.
 _BUY = "BUY"
@@ -140,10 +54,7 @@ def check(journal: Journal, venue: Venue, expected: Sequence[Expected], keys: Se
         *_decisions(case),
         *_fates(case),
         *_entries(case),
-        *_orders(case),
-        *_fills(case),
-        *_claims(case),
-        *_ids(case),
+        *check_orders(case),
         *_holdings(case),
         *_positions(case),
         *_closes(case),
@@ -159,7 +70,7 @@ def check(journal: Journal, venue: Venue, expected: Sequence[Expected], keys: Se
 
 
 def entry_of(journal: Journal, signal_id: str, account_id: str) -> JournalOrder | None:
-    """The entry that counts for a Decision: its newest generation."""
+    """Return the entry that counts for a Decision: its newest generation."""
     entries = [
         order
         for order in journal.orders
@@ -274,130 +185,8 @@ def _entry(case: Case, signal_id: str, account_id: str) -> Iterator[Disagreement
         yield Disagreement(
             Wrong.ENTRY_MISSING, f"{case.name(account_id)} counts as filled; the exchange has no such order"
         )
-    elif OrderState(counts.state) in _NEVER_THERE and executed:
+    elif OrderState(counts.state) in NEVER_THERE and executed:
         yield Disagreement(Wrong.ENTRY_UNCALLED, f"{case.name(account_id)} bought although its order is {counts.state}")
-
-
-# --- orders and fills, one by one ------------------------------------------------------------------
-
-
-def _orders(case: Case) -> Iterator[Disagreement]:
-    known = {(order.account_id, order.client_order_id) for order in case.journal.orders}
-    for order in case.venue.orders:
-        account_id = case.accounts_by_uid.get(order.uid, "")
-        if (account_id, order.client_order_id) not in known:
-            whose = case.name(account_id) if account_id else f"exchange user {order.uid}"
-            yield Disagreement(
-                Wrong.ORDER_LOST, f"{whose}: order {order.order_id} at the exchange is not in the journal"
-            )
-    for ours in case.journal.orders:
-        yield from _order(case, ours)
-
-
-def _order(case: Case, order: JournalOrder) -> Iterator[Disagreement]:
-    state = OrderState(order.state)
-    if (state not in ENDED and state not in RESTING) or state is OrderState.CANCEL_SENT:
-        yield Disagreement(
-            Wrong.UNFINISHED,
-            f"{case.name(order.account_id)}: {order.leg} order {order.client_order_id} is still {state}",
-        )
-        return
-    found = case.at_venue(order)
-    if len(found) > 1:
-        yield Disagreement(
-            Wrong.ID, f"{case.name(order.account_id)}: the exchange has {len(found)} orders {order.client_order_id}"
-        )
-    elif not found and state not in _NEVER_THERE and state is not OrderState.REJECTED:
-        yield Disagreement(
-            Wrong.ORDER_INVENTED,
-            f"{case.name(order.account_id)}: the journal has {order.client_order_id} as {state}, the exchange has none",
-        )
-    for theirs in found:
-        if (text := _difference(order, state, theirs)) is not None:
-            yield Disagreement(Wrong.ORDER_DIFFERS, f"{case.name(order.account_id)}: order {theirs.order_id}: {text}")
-
-
-def _difference(order: JournalOrder, state: OrderState, theirs: VenueOrder) -> str | None:
-    if theirs.status not in _SAME.get(state, set()):
-        return f"the journal says {state}, the exchange {theirs.status}"
-    if (order.executed, order.executed_quote) != (theirs.executed, theirs.executed_quote):
-        return (
-            f"the journal has {order.executed} for {order.executed_quote}, the exchange {theirs.executed} for "
-            + str(theirs.executed_quote)
-        )
-    if (order.symbol, order.side.upper(), order.venue_order_id) != (theirs.symbol, theirs.side, theirs.order_id):
-        return "market, side or the exchange's id differ"
-    return None
-
-
-def _fills(case: Case) -> Iterator[Disagreement]:
-    """Every fill booked once, with its own numbers."""
-    booked = Counter((each.account_id, each.symbol, each.venue_order_id, each.fill_id) for each in case.journal.fills)
-    ours = {(each.account_id, each.symbol, each.venue_order_id, each.fill_id): each for each in case.journal.fills}
-    executed = set()
-    for fill in case.venue.fills:
-        account_id = case.accounts_by_uid.get(fill.uid, "")
-        key = (account_id, fill.symbol, fill.order_id, fill.fill_id)
-        executed.add(key)
-        mine = ours.get(key)
-        if mine is None:
-            yield Disagreement(
-                Wrong.FILL_LOST, f"{case.name(account_id)}: fill {fill.fill_id} of order {fill.order_id} is not booked"
-            )
-        elif (mine.quantity, mine.price) != (fill.quantity, fill.price):
-            yield Disagreement(
-                Wrong.FILL_DIFFERS,
-                f"{case.name(account_id)}: fill {fill.fill_id} is booked as {mine.quantity} @ {mine.price}, "
-                f"the exchange has {fill.quantity} @ {fill.price}",
-            )
-    for key, count in booked.items():
-        if count > 1 or key not in executed:
-            what = f"booked {count} times" if count > 1 else "unknown to the exchange"
-            yield Disagreement(Wrong.FILL_INVENTED, f"{case.name(key[0])}: fill {key[3]} of order {key[2]} is {what}")
-
-
-# --- claims and ids --------------------------------------------------------------------------------
-
-
-def _claims(case: Case) -> Iterator[Disagreement]:
-    """Each sending has a claim of its own, committed before the exchange received it."""
-    claims: dict[tuple[str, str], list[int]] = {}
-    lists: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for order in case.journal.orders:
-        claims[order.account_id, order.client_order_id] = list(order.claimed_ms)
-        if order.list_client_id is not None:
-            lists[order.account_id, order.list_client_id].add(order.client_order_id)
-    for request in sorted(case.venue.requests, key=lambda each: each.sequence):
-        account_id = case.accounts_by_uid.get(request.uid or -1, "")
-        for client_id in request.client_ids:
-            if (account_id, client_id) in lists:
-                continue
-            waiting = claims.get((account_id, client_id), [])
-            if not waiting or waiting[0] > request.received_ms:
-                yield Disagreement(
-                    Wrong.UNCLAIMED,
-                    f"{case.name(account_id)}: the exchange received {client_id} before the journal had claimed it",
-                )
-            if waiting:
-                waiting.pop(0)
-
-
-def _ids(case: Case) -> Iterator[Disagreement]:
-    """One id per intent, leg and generation, and it is the one that follows from them."""
-    places = Counter((order.intent_id, order.account_id, order.leg, order.generation) for order in case.journal.orders)
-    for (_, account_id, leg, generation), count in places.items():
-        if count > 1:
-            yield Disagreement(Wrong.ID, f"{case.name(account_id)}: {count} {leg} orders of generation {generation}")
-    ids = Counter((order.account_id, order.client_order_id) for order in case.journal.orders)
-    for (account_id, client_id), count in ids.items():
-        if count > 1:
-            yield Disagreement(Wrong.ID, f"{case.name(account_id)}: {count} orders of the journal share {client_id}")
-    for order in case.journal.orders:
-        wanted = client_order_id(IntentId(order.intent_id), AccountId(order.account_id), order.leg, order.generation)
-        if wanted != order.client_order_id:
-            yield Disagreement(
-                Wrong.ID, f"{case.name(order.account_id)}: {order.client_order_id} does not follow from its intent"
-            )
 
 
 # --- holdings and protection -----------------------------------------------------------------------

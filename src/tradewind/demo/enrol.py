@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tradewind.core.errors import Unavailable
+from tradewind.demo.case import KeyOutcome
 from tradewind.demo.cast import Fate, Person
-from tradewind.demo.check import KeyOutcome
 from tradewind.demo.players import Players
 from tradewind.demo.stage import Stage
 

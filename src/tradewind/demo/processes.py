@@ -79,7 +79,7 @@ class Child:
         if process is not None and process.returncode is not None:
             raise Unavailable(
                 "child_ended",
-                f"The {self.name} ended by itself with code {process.returncode}.{self._last_words()}",
+                f"The {self.name} {_ending(process.returncode)}.{self._last_words()}",
             )
 
     async def stop(self) -> int | None:
@@ -104,6 +104,10 @@ class Child:
     def _last_words(self) -> str:
         lines = self.log.read_text("utf-8", errors="replace").splitlines()[-_TAIL_LINES:]
         return "" if not lines else " Its last words:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def _ending(code: int) -> str:
+    return f"ended by itself with code {code}" if code >= 0 else f"was ended by signal {-code}"
 
 
 def _inherited() -> dict[str, str]:

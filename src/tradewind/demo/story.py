@@ -41,7 +41,8 @@ _SETTLE_S = 1.5
 # A hit in the last seconds might come after the curtain; one before the close-alert is lost in the crowd.
 _LAST_S = 3.0
 _EARLY_S = CLOSE_SECOND_S - 1.0
-_BEST_SHARE = 5
+# Points below the best at which a stretch is still as good to look at.
+_GOOD_ENOUGH = 2
 _EARLIER_MARKETS = 3
 
 
@@ -199,7 +200,10 @@ def _choose(stretches: Sequence[_Stretch], fallback: int, rng: random.Random) ->
     if not stretches:
         return _Stretch(fallback, 0, 0, 0, 0, 0)
     best = max(each.score for each in stretches)
-    return rng.choice([each for each in stretches if each.score == best][: _BEST_SHARE * _CANDIDATES])
+    good = [each for each in stretches if each.score >= best - _GOOD_ENOUGH]
+    # Where some stretch has both a stop and a target, one without will not do.
+    both = [each for each in good if min(each.stops, each.targets) > 0]
+    return rng.choice(both or good)
 
 
 def _calmest(tape: Tape, lively: Sequence[int], chosen: _Stretch, series: Mapping[int, _Series], speed: Decimal) -> int:

@@ -3,6 +3,8 @@
 `p50_ms` and `p99_ms` are for the first open-alert: from the release time of the account's plan to the moment
 we knew what the exchange had made of its order, in milliseconds, over all placed accounts that were
 acknowledged, failures included. `*_unbroken_ms` leave out the accounts whose sending the demo broke on purpose.
+`placed`, `skipped` and `states` are for the first open-alert too; `unknown`, `duplicates`, `lost` (orders at the
+exchange that the journal does not know, and fills not booked) and `unprotected` are over the whole run.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import blake2b
 
-from tradewind.sim.filters import triggers_above
 from tradewind.sim.matching import cost_of, quantity_of
 from tradewind.sim.pricing import Level
 from tradewind.sim.refusals import ExchangeRefusal, RefusalReason
@@ -158,6 +157,6 @@ def _hold(new: NewOrder, last_price: Decimal) -> Decimal:
     if new.stop_price is not None:
         return new.stop_price * quantity
     # A trailing market buy has no price of its own: it is held for where it would fire if the price rose from here.
-    assert triggers_above(new.side, new.type) or new.trailing_delta is not None
-    rise = 1 + Decimal(new.trailing_delta or 0) / _BPS
+    assert new.trailing_delta is not None
+    rise = 1 + new.trailing_delta / _BPS
     return (last_price * rise * quantity).quantize(Decimal("0.00000001"))

@@ -4,6 +4,8 @@ Rules:
 - an order spends only what it holds; what it holds beyond its remaining need goes back to free at once;
 - a taker's price is the book's, a resting order's price is its own;
 - a resting order fills when the modelled book on the other side reaches its price, for at most what is offered there;
+- a fired order is reported NEW once more, then by its executions; a trailing order with a stop price begins to follow
+  the price when that is reached (both inferred: the venue's pages do not say it);
 - in an OCO, the moment one leg executes or fires the other expires with OCO_TRIGGER and its hold goes over.
 """
 
@@ -167,7 +169,6 @@ class Execution:
             # the price ran past the trigger: the order was held for less than it now costs
             wallet.hold(market.rules.quote, short)
             order = replace(order, held=order.held + short)
-            turn.touch(order.uid, market.rules.quote)
         is_poor = quantity_of(payable) < quantity_of(slices)
         return self.take(
             turn, order, payable, ExpiryReason.REJECTED if is_poor else ExpiryReason.INSUFFICIENT_LIQUIDITY

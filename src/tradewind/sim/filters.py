@@ -136,7 +136,7 @@ def _check_notional(rules: SymbolRules, new: NewOrder, reference: Decimal) -> Fi
     if new.quote_quantity is not None:
         notional = new.quote_quantity
     else:
-        price = reference if is_market or new.price is None else new.price
+        price = reference if new.price is None else new.price
         notional = price * (new.quantity or Decimal(0))
     if (rules.apply_min_to_market or not is_market) and notional < rules.min_notional:
         return FilterFailure(FilterName.NOTIONAL)

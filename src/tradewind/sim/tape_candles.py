@@ -1,8 +1,8 @@
 """Candle files as a tape: every candle plays as four prints.
 
 A candle does not say when its high and low came, so the order is a convention, said in the tape's notes: open at the
-start, then low and high for a rising candle (high and low for a falling one), then close, a quarter of the interval
-apart, each with a quarter of the volume. Prices are the file's own; the path between them is not recorded.
+start, then low and high (for a falling candle: high and low), then close, a quarter of the interval apart, each with
+a quarter of the volume. Prices are the file's own; the path between them is not recorded.
 """
 
 from __future__ import annotations

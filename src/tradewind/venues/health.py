@@ -23,10 +23,11 @@ class HealthRecord:
         self.checked_at: datetime | None = None
         self.last_error: str | None = None
 
-    def answered(self, elapsed_s: float) -> None:
-        """The venue answered, whatever it said."""
+    def answered(self, elapsed_s: float, *, is_usable: bool) -> None:
+        """The venue answered; `is_usable` is False for an answer that only says it is in trouble."""
         self._latencies_ms.append(elapsed_s * 1_000)
-        self._answered_at = self._clock.monotonic()
+        if is_usable:
+            self._answered_at = self._clock.monotonic()
         self.checked_at = self._clock.now()
 
     def failed(self, code: str) -> None:

@@ -34,14 +34,24 @@ _SHARE_PERCENT = {Lane.EXIT: 100, Lane.ENTRY: 95, Lane.QUERY: 90, Lane.READ: 80}
 _MS_PER_DAY = 86_400_000
 
 
+@dataclass(frozen=True, slots=True)
+class WindowLimit:
+    """One limit as the venue publishes it. `counts_calls`: every call counts 1, whatever its weight."""
+
+    span_ms: int
+    capacity: int
+    counts_calls: bool = False
+
+
 class FixedWindow:
     """A counter over aligned spans of venue time."""
 
-    __slots__ = ("_index", "_settled", "capacity", "in_flight", "span_ms")
+    __slots__ = ("_index", "_settled", "capacity", "counts_calls", "in_flight", "span_ms")
 
-    def __init__(self, span_ms: int, capacity: int) -> None:
-        self.span_ms = span_ms
-        self.capacity = capacity
+    def __init__(self, limit: WindowLimit) -> None:
+        self.span_ms = limit.span_ms
+        self.capacity = limit.capacity
+        self.counts_calls = limit.counts_calls
         self.in_flight = 0
         self._index = -1
         self._settled = 0
@@ -63,7 +73,7 @@ class FixedWindow:
     def settle(self, now_ms: int, cost: int, *, sent_in: int, is_free: bool, stated: int | None) -> None:
         """A call has ended. `stated`: what the venue says is used; it counts only within the same window."""
         self._roll(now_ms)
-        self.in_flight -= cost
+        self.in_flight = max(self.in_flight - cost, 0)
         if stated is not None and sent_in == self._index:
             self._settled = max(self._settled, stated)
         elif not is_free:
@@ -96,7 +106,6 @@ class _Take:
     window: FixedWindow
     cost: int
     index: int
-    counts_calls: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +113,6 @@ class Permit:
     """The right to send one call; give it back by `settle` exactly once, whatever came of it."""
 
     takes: tuple[_Take, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class WindowLimit:
-    """One limit as the venue publishes it. `counts_calls`: every call counts 1, whatever its weight."""
-
-    span_ms: int
-    capacity: int
-    counts_calls: bool = False
 
 
 class IpBudget:
@@ -127,7 +127,6 @@ class IpBudget:
         self._waiters: list[tuple[int, int, int, asyncio.Future[Permit]]] = []
         self._sequence = 0
         self._blocked_until_ms = 0
-        self._limits: tuple[WindowLimit, ...] = ()
         self._windows: tuple[FixedWindow, ...] = ()
         self.set_limits(limits)
 
@@ -135,21 +134,20 @@ class IpBudget:
 
     def set_limits(self, limits: Sequence[WindowLimit]) -> None:
         """Take the venue's limits; what is already counted in windows of the same span is kept."""
-        known = {(limit.span_ms, limit.counts_calls): window for limit, window in self._pairs()}
+        known = {(window.span_ms, window.counts_calls): window for window in self._windows}
         windows = []
         for limit in limits:
-            window = known.get((limit.span_ms, limit.counts_calls)) or FixedWindow(limit.span_ms, limit.capacity)
+            window = known.get((limit.span_ms, limit.counts_calls)) or FixedWindow(limit)
             window.capacity = limit.capacity
             windows.append(window)
-        self._limits, self._windows = tuple(limits), tuple(windows)
-
-    def _pairs(self) -> list[tuple[WindowLimit, FixedWindow]]:
-        return list(zip(self._limits, self._windows, strict=True))
+        self._windows = tuple(windows)
 
     @property
     def blocked_until_ms(self) -> int | None:
         """Venue time until which nothing may be sent, or None."""
-        return self._blocked_until_ms if self._blocked_until_ms > self._now_ms() else None
+        if not self._blocked_until_ms or self._blocked_until_ms <= self._now_ms():
+            return None
+        return self._blocked_until_ms
 
     def block(self, until_ms: int) -> None:
         """The venue banned us or told us to wait: nothing leaves before `until_ms`, all who wait are told."""
@@ -177,21 +175,19 @@ class IpBudget:
         blocked_until = self.blocked_until_ms
         if blocked_until is not None:
             raise _banned(blocked_until)
-        if not self._has_waiter_before(lane) and self._has_room(lane, weight):
-            return self._take(weight)
+        now = self._now_ms()
+        if not self._has_waiter_before(lane) and self._has_room(now, lane, weight):
+            return self._take(now, weight)
         return await self._wait(lane, weight, wait_s)
 
     def settle(self, permit: Permit, *, is_free: bool = False, stated: int | None = None) -> None:
         """A call has ended: `is_free` if it cost nothing, `stated` = used weight by the venue's header."""
         now = self._now_ms()
         for take in permit.takes:
-            take.window.settle(
-                now,
-                take.cost,
-                sent_in=take.index,
-                is_free=is_free and not take.counts_calls,
-                stated=None if take.counts_calls else stated,
-            )
+            if take.window.counts_calls:
+                take.window.settle(now, take.cost, sent_in=take.index, is_free=False, stated=None)
+            else:
+                take.window.settle(now, take.cost, sent_in=take.index, is_free=is_free, stated=stated)
         self._serve()
 
     def give_back(self, permit: Permit) -> None:
@@ -204,17 +200,15 @@ class IpBudget:
     def _has_waiter_before(self, lane: Lane) -> bool:
         return bool(self._waiters) and self._waiters[0][0] <= lane
 
-    def _has_room(self, lane: Lane, weight: int) -> bool:
-        now = self._now_ms()
-        return all(window.has_room(now, 1 if limit.counts_calls else weight, lane) for limit, window in self._pairs())
+    def _has_room(self, now: int, lane: Lane, weight: int) -> bool:
+        return all(window.has_room(now, 1 if window.counts_calls else weight, lane) for window in self._windows)
 
-    def _take(self, weight: int) -> Permit:
-        now = self._now_ms()
+    def _take(self, now: int, weight: int) -> Permit:
         takes = []
-        for limit, window in self._pairs():
-            cost = 1 if limit.counts_calls else weight
+        for window in self._windows:
+            cost = 1 if window.counts_calls else weight
             window.take(cost)
-            takes.append(_Take(window, cost, window.index(now), limit.counts_calls))
+            takes.append(_Take(window, cost, window.index(now)))
         return Permit(tuple(takes))
 
     async def _wait(self, lane: Lane, weight: int, wait_s: float) -> Permit:
@@ -262,17 +256,18 @@ class IpBudget:
             if waiter.done():
                 heapq.heappop(self._waiters)
                 continue
-            if self.blocked_until_ms is not None or not self._has_room(Lane(lane), weight):
+            now = self._now_ms()
+            if self.blocked_until_ms is not None or not self._has_room(now, Lane(lane), weight):
                 return
             heapq.heappop(self._waiters)
-            waiter.set_result(self._take(weight))
+            waiter.set_result(self._take(now, weight))
 
     def _room_at_ms(self, lane: Lane, weight: int) -> int:
         now = self._now_ms()
         ends = [
             window.ends_at_ms(now)
-            for limit, window in self._pairs()
-            if not window.has_room(now, 1 if limit.counts_calls else weight, lane)
+            for window in self._windows
+            if not window.has_room(now, 1 if window.counts_calls else weight, lane)
         ]
         return max(ends, default=now)
 
@@ -290,23 +285,22 @@ class OrderCounts:
 
     def __init__(self, venue_now_ms: Callable[[], int], limits: Sequence[WindowLimit]) -> None:
         self._now_ms = venue_now_ms
-        self._limits = tuple(limits)
+        self._limits: tuple[WindowLimit, ...] = ()
+        # The answer headers that state the counts, one per limit (Binance's spelling, lower case).
+        self.header_names: tuple[str, ...] = ()
         self._accounts: dict[AccountId, tuple[FixedWindow, ...]] = {}
         self._blocked: dict[AccountId, int] = {}
+        self.set_limits(limits)
 
     def set_limits(self, limits: Sequence[WindowLimit]) -> None:
         """Take the venue's limits; counts begin anew where the spans changed."""
         if [limit.span_ms for limit in limits] != [limit.span_ms for limit in self._limits]:
             self._accounts.clear()
         self._limits = tuple(limits)
+        self.header_names = tuple(f"x-mbx-order-count-{_span_name(limit.span_ms)}" for limit in limits)
         for windows in self._accounts.values():
             for window, limit in zip(windows, self._limits, strict=True):
                 window.capacity = limit.capacity
-
-    @property
-    def header_names(self) -> tuple[str, ...]:
-        """The answer headers that state the counts, one per limit (Binance's spelling, lower case)."""
-        return tuple(f"x-mbx-order-count-{_span_name(limit.span_ms)}" for limit in self._limits)
 
     def take(self, account_id: AccountId, count: int) -> None:
         """Count orders as on their way. Raises RateLimited where the account's limit is reached."""
@@ -316,7 +310,7 @@ class OrderCounts:
             raise RateLimited("order_count", "The venue told this account to wait.", retry_at_ms=blocked_until)
         windows = self._accounts.get(account_id)
         if windows is None:
-            windows = tuple(FixedWindow(limit.span_ms, limit.capacity) for limit in self._limits)
+            windows = tuple(FixedWindow(limit) for limit in self._limits)
             self._accounts[account_id] = windows
         full = [window for window in windows if window.used(now) + count > window.capacity]
         if full:

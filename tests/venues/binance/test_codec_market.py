@@ -4,9 +4,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-
 from tests.support.binance_values import T0, dump
 from tests.support.shared_data import shared_cases, shared_data, shared_json
+
 from tradewind.core.instrument import Instrument, InstrumentStatus
 from tradewind.core.money import Price, Quantity
 from tradewind.infra.clock import from_ms

@@ -8,9 +8,9 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from tests.support.binance_values import OUR_ID, STOP_ID, TARGET_ID, buy, instrument, oco, ref, sell
 from tests.support.shared_data import shared_cases
+
 from tradewind.core.ids import ClientOrderId, VenueOrderId
 from tradewind.core.money import Asset, Money, Price, Quantity
 from tradewind.core.order import OrderType, Side
@@ -96,7 +96,7 @@ def test_place_call_when_test_then_only_the_path_differs() -> None:
     ],
 )
 def test_place_call_when_order_lacks_what_its_type_needs_then_value_error(order: PlaceOrder) -> None:
-    with pytest.raises(ValueError, match="order|number|quantity|price"):
+    with pytest.raises(ValueError, match=r"order|number|quantity|price"):
         place_call(order)
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from tests.support.binance_values import OUR_ID, T0, dump
 from tests.support.shared_data import shared_cases
+
 from tradewind.core.money import Asset, Money, Price, Quantity
 from tradewind.core.order import OrderState, Side
 from tradewind.infra.clock import from_ms

@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from tests.support.shared_data import shared_cases
+
 from tradewind.venues.binance.codes import (
     DUPLICATE_ID,
     ApiError,
@@ -76,20 +76,23 @@ def test_judge_placement_when_filter_fails_then_refused_with_its_reason(name: st
         (ApiError(400, -1121, "Invalid symbol."), Verdict(REFUSED, Reason.SYMBOL_UNKNOWN)),
         (ApiError(400, -1111, "Parameter 'quantity' has too much precision."), Verdict(REFUSED, Reason.MALFORMED)),
         (ApiError(400, -1100, "Illegal characters found in parameter 'x'"), Verdict(REFUSED, Reason.MALFORMED)),
-        (ApiError(400, -1021, "Timestamp for this request is outside of the recvWindow."), Verdict(NOT_EXECUTED, "timestamp")),
-        (ApiError(429, -1015, "Too many new orders; current limit is 100 orders per 10 SECOND."), Verdict(NOT_EXECUTED, "order_count")),
+        (ApiError(400, -1021, "Timestamp for this request is outside ..."), Verdict(NOT_EXECUTED, "timestamp")),
+        (ApiError(429, -1015, "Too many new orders; ..."), Verdict(NOT_EXECUTED, "order_count")),
         (ApiError(429, -1003, "Too much request weight used"), Verdict(NOT_EXECUTED, "rate_limited")),
-        (ApiError(418, -1003, "Way too much request weight used; IP banned until 1.."), Verdict(NOT_EXECUTED, "rate_limited")),
+        (ApiError(418, -1003, "Way too much ..."), Verdict(NOT_EXECUTED, "rate_limited")),
         (ApiError(503, -1008, "Server is currently overloaded"), Verdict(NOT_EXECUTED, "server_busy")),
         (ApiError(400, -1008, "Server is currently overloaded"), Verdict(NOT_EXECUTED, "server_busy")),
-        (ApiError(451, 0, "Service unavailable from a restricted location according to ..."), Verdict(NOT_EXECUTED, "restricted_location")),
+        (
+            ApiError(451, 0, "Service unavailable from a restricted location ..."),
+            Verdict(NOT_EXECUTED, "restricted_location"),
+        ),
         (ApiError(401, -2015, "Invalid API-key, IP, or permissions for action."), Verdict(CREDENTIAL, "key_refused")),
         (ApiError(401, -2014, "API-key format invalid."), Verdict(CREDENTIAL, "key_malformed")),
         (ApiError(400, -2008, "Invalid Api-Key ID."), Verdict(CREDENTIAL, "key_unknown")),
         (ApiError(400, -1022, "Signature for this request is not valid."), Verdict(CREDENTIAL, "bad_signature")),
         (ApiError(401, -1002, "You are not authorized"), Verdict(CREDENTIAL, "unauthorized")),
     ],
-)  # fmt: skip
+)
 def test_judge_placement_when_answer_is_on_a_list_then_says_what_it_proves(error: ApiError, verdict: Verdict) -> None:
     assert judge_placement(error) == verdict
 
@@ -154,17 +157,23 @@ def test_judge_when_answer_is_anything_then_a_verdict_and_never_an_error(
     ("error", "verdict"),
     [
         (ApiError(400, -2011, "Unknown order sent."), Verdict(REFUSED, Reason.NOTHING_TO_CANCEL)),
-        (ApiError(400, -2011, "Order was not canceled due to cancel restrictions."), Verdict(REFUSED, Reason.CANCEL_RESTRICTED)),
-        (ApiError(400, -2011, "This account may not place or cancel orders."), Verdict(REFUSED, Reason.ACCOUNT_DISABLED)),
-        (ApiError(400, -1021, "Timestamp for this request was 1000ms ahead of the server's time."), Verdict(NOT_EXECUTED, "timestamp")),
+        (
+            ApiError(400, -2011, "Order was not canceled due to cancel restrictions."),
+            Verdict(REFUSED, Reason.CANCEL_RESTRICTED),
+        ),
+        (
+            ApiError(400, -2011, "This account may not place or cancel orders."),
+            Verdict(REFUSED, Reason.ACCOUNT_DISABLED),
+        ),
+        (ApiError(400, -1021, "Timestamp for this request was 1000ms ahead"), Verdict(NOT_EXECUTED, "timestamp")),
         (ApiError(401, -2015, "Invalid API-key, IP, or permissions for action."), Verdict(CREDENTIAL, "key_refused")),
         (ApiError(400, -2011, "A sentence of 2027."), Verdict(UNKNOWN, "code_-2011")),
-        (ApiError(400, -2010, "Account has insufficient balance for requested action."), Verdict(UNKNOWN, "code_-2010")),
+        (ApiError(400, -2010, "Market is closed."), Verdict(UNKNOWN, "code_-2010")),
         (ApiError(400, -2013, "Order does not exist."), Verdict(UNKNOWN, "code_-2013")),
         (ApiError(504, -1007, "Timeout"), Verdict(UNKNOWN, "code_-1007")),
         (ApiError(502, None, ""), Verdict(UNKNOWN, "http_502")),
     ],
-)  # fmt: skip
+)
 def test_judge_cancel_when_answered_then_says_what_it_proves_of_the_cancel(error: ApiError, verdict: Verdict) -> None:
     assert judge_cancel(error) == verdict
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from tradewind.core.instrument import BINANCE, Instrument
@@ -10,6 +11,7 @@ from tradewind.infra.log import logger
 from tradewind.venues.base import Ticker
 from tradewind.venues.binance import codec_market
 from tradewind.venues.binance.codec import NotUnderstood
+from tradewind.venues.binance.codes import Reason
 from tradewind.venues.binance.rest import Rest
 from tradewind.venues.errors import VenueDown
 
@@ -17,6 +19,18 @@ _log = logger(__name__)
 
 # exchangeInfo of the live venue is some 10 MB for 3,000 symbols.
 _BYTES_MAX = 64 * 1024 * 1024
+_WHOLE_S = 60.0
+_RULE_REASONS = frozenset(
+    {
+        Reason.PRICE_NOT_ALLOWED,
+        Reason.QUANTITY_NOT_ALLOWED,
+        Reason.NOTIONAL_NOT_ALLOWED,
+        Reason.FILTER_FAILED,
+        Reason.SYMBOL_UNKNOWN,
+        Reason.TYPE_NOT_SUPPORTED,
+        Reason.MARKET_CLOSED,
+    }
+)
 
 
 class Catalogue:
@@ -27,17 +41,25 @@ class Catalogue:
         self._instruments: tuple[Instrument, ...] = ()
         self._without_stop_market: frozenset[str] = frozenset()
         self.loaded_at: float | None = None
+        self.is_doubted = False
 
     async def load(self) -> None:
         """Ask the venue. Raises VenueDown, RateLimited."""
-        info = await self._rest.read(
+        body = await self._rest.read(
             codec_market.INSTRUMENTS_CALL,
-            lambda reply: codec_market.read_exchange_info(reply.body),
+            lambda reply: reply.body,
             body_bytes_max=_BYTES_MAX,
+            whole_s=_WHOLE_S,
         )
+        try:
+            # Thousands of symbols take longer to read than an order may wait for the loop.
+            info = await asyncio.to_thread(codec_market.read_exchange_info, body)
+        except NotUnderstood as error:
+            raise VenueDown("not_understood", f"The venue's answer cannot be read: {error}.") from None
         self._instruments = info.instruments
         self._without_stop_market = info.without_stop_market
         self.loaded_at = self._rest.clock.monotonic()
+        self.is_doubted = False
         if info.weight_limits:
             self._rest.budget.set_limits(info.weight_limits)
         if info.order_limits:
@@ -50,6 +72,11 @@ class Catalogue:
         if self.loaded_at is None:
             await self.load()
         return self._instruments
+
+    def doubt(self, reason: str) -> None:
+        """An order was refused; by a rule of the symbol means that ours may be out of date."""
+        if reason in _RULE_REASONS:
+            self.is_doubted = True
 
     def has_stop_market(self, instrument: Instrument) -> bool:
         """Whether the symbol takes STOP_LOSS; where it does not, a stop-limit stands in."""

@@ -6,14 +6,12 @@ doubt by everything else; nothing is sent twice from here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 
-from tradewind.core.ids import ClientOrderId, OrderId, VenueOrderId
+from tradewind.core.ids import VenueOrderId
 from tradewind.core.instrument import BINANCE, Environment, Instrument
-from tradewind.core.money import Money
-from tradewind.core.order import OrderType, Side
+from tradewind.core.order import Side
 from tradewind.infra.clock import Clock, from_ms, to_ms
 from tradewind.infra.log import logger
 from tradewind.venues.base import (
@@ -26,7 +24,6 @@ from tradewind.venues.base import (
     OrderRef,
     OrderReport,
     Permissions,
-    PermissionSource,
     PlaceList,
     PlaceOrder,
     SendWindow,
@@ -40,15 +37,17 @@ from tradewind.venues.base import (
 from tradewind.venues.binance import codec_account, codec_market, codec_orders, codec_reports
 from tradewind.venues.binance.capabilities import PROCESSING_MS_MAX, RECV_WINDOW_MS, Profile, capabilities_of
 from tradewind.venues.binance.catalogue import Catalogue
+from tradewind.venues.binance.codec import read_object
 from tradewind.venues.binance.codes import Proof, judge_cancel, judge_placement
 from tradewind.venues.binance.failures import Answered
 from tradewind.venues.binance.outcome import Page, accepted, all_pages, refusal
-from tradewind.venues.binance.rest import OrderJob, Rest
+from tradewind.venues.binance.rest import OrderJob, Rest, Sent
+from tradewind.venues.binance.rights import may_trade, probe_order, probed_permissions, stated_permissions
 from tradewind.venues.binance.stream import BinanceUserEvents
 from tradewind.venues.binance.stream_market import BinanceMarketEvents
 from tradewind.venues.breaker import Breaker, BreakerRules
 from tradewind.venues.clocksync import VenueClock
-from tradewind.venues.errors import CredentialRefused, OrderRefused, VenueDown, VenueError
+from tradewind.venues.errors import OrderRefused, VenueError
 from tradewind.venues.health import HealthRecord
 from tradewind.venues.ratelimit import IpBudget, Lane, OrderCounts, WindowLimit
 from tradewind.venues.stream_socket import StreamRules
@@ -63,6 +62,9 @@ _ORDER_LIMITS = (WindowLimit(10_000, 100), WindowLimit(86_400_000, 200_000))
 _LIST_MARGIN_MS = 1_000
 _CANCEL_MS = 2_000
 _TICK_S = 1.0
+_SWEEP_S = 60.0
+# After a refusal by a rule we took to be kept: steps and minimums may have changed.
+_DOUBTED_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +97,8 @@ class BinanceClient:
         self._capabilities = capabilities_of(
             profile, recv_window_ms=options.recv_window_ms, processing_ms_max=options.processing_ms_max
         )
-        timeouts = Timeouts(
-            wait_s=options.request_timeout_s,
-            connect_s=options.connect_timeout_s,
-            first_byte_s=options.request_timeout_s,
-            whole_s=options.request_timeout_s,
-        )
+        patience_s = options.request_timeout_s
+        timeouts = Timeouts(patience_s, options.connect_timeout_s, patience_s, patience_s)
         venue_clock = VenueClock(clock)
         self._rest = Rest(
             environment=environment,
@@ -122,8 +120,7 @@ class BinanceClient:
         )
         self._catalogue = Catalogue(self._rest)
         self._measured_at: float | None = None
-        self._user_events: BinanceUserEvents | None = None
-        self._market_events: BinanceMarketEvents | None = None
+        self._swept_at: float | None = None
 
     # --- life --------------------------------------------------------------------------------------
 
@@ -157,12 +154,15 @@ class BinanceClient:
         await self._rest.transport.close()
 
     async def _upkeep(self) -> None:
-        self._rest.counts.forget_idle()
+        if self._is_due(self._swept_at, _SWEEP_S):
+            self._rest.counts.forget_idle()
+            self._swept_at = self._clock.monotonic()
         if self._rest.budget.blocked_until_ms is not None:
             return
         if self._rest.venue_clock.needs_measurement() or self._is_due(self._measured_at, self._options.clock_every_s):
             await self.server_time()
-        if self._is_due(self._catalogue.loaded_at, self._options.instruments_every_s):
+        every_s = _DOUBTED_S if self._catalogue.is_doubted else self._options.instruments_every_s
+        if self._is_due(self._catalogue.loaded_at, every_s):
             await self._catalogue.load()
 
     def _is_due(self, last: float | None, every_s: float) -> bool:
@@ -223,50 +223,19 @@ class BinanceClient:
 
     async def account(self, signer: Signer) -> AccountSnapshot:
         """Return balances and the venue's user id."""
-        return await self._rest.read(
-            codec_account.ACCOUNT_CALL,
-            lambda reply: codec_account.read_account(reply.body, from_ms(self.venue_now_ms())),
-            signer=signer,
-        )
+
+        def parse(reply: HttpReply) -> AccountSnapshot:
+            return codec_account.read_account(reply.body, from_ms(self.venue_now_ms()))
+
+        return await self._rest.read(codec_account.ACCOUNT_CALL, parse, signer=signer)
 
     async def permissions(self, signer: Signer) -> Permissions:
         """Return the rights of the key: as the venue states them, else as far as they can be probed."""
         if self._profile.has_sapi:
-            return await self._rest.read(
-                codec_account.PERMISSIONS_CALL, lambda reply: codec_account.read_permissions(reply.body), signer=signer
-            )
+            return await stated_permissions(self._rest, signer)
         await self.account(signer)
-        return Permissions(
-            can_read=True,
-            can_trade=await self._may_trade(signer),
-            can_withdraw=False,
-            source=PermissionSource.UNVERIFIED,
-        )
-
-    async def _may_trade(self, signer: Signer) -> bool:
-        """Probe the trade right by an order that is only validated (binance.md 5.3)."""
-        try:
-            await self.test_order(signer, await self._probe_order())
-        except CredentialRefused:
-            return False
-        except OrderRefused:
-            return True  # The rights are looked at before the order is.
-        return True
-
-    async def _probe_order(self) -> PlaceOrder:
-        listed = [each for each in await self.instruments() if each.is_trading and each.has_market_by_quote]
-        main = [each for each in listed if each.quote == self._capabilities.main_quote]
-        if not listed:
-            raise VenueDown("no_instruments", "The venue lists nothing to probe the key with.")
-        instrument = (main or listed)[0]
-        return PlaceOrder(
-            order_id=OrderId("probe"),
-            instrument=instrument,
-            client_order_id=ClientOrderId("probe"),
-            side=Side.BUY,
-            type=OrderType.MARKET,
-            spend=Money(max(instrument.min_notional * 2, Decimal(1)), instrument.quote),
-        )
+        order = probe_order(await self.instruments(), self._capabilities.main_quote)
+        return probed_permissions(can_trade=await may_trade(lambda: self.test_order(signer, order)))
 
     async def test_order(self, signer: Signer, order: PlaceOrder) -> None:
         """Have an order validated without placing it. Raises OrderRefused, CredentialRefused, VenueDown."""
@@ -274,10 +243,11 @@ class BinanceClient:
             order, has_stop_market=self._catalogue.has_stop_market(order.instrument), is_test=True
         )
         try:
-            await self._rest.read(call, _body, signer=signer, lane=Lane.QUERY)
+            await self._rest.read(call, lambda reply: read_object(reply.body), signer=signer, lane=Lane.QUERY)
         except Answered as answer:
             verdict = judge_placement(answer.error)
             if verdict.proof is Proof.REFUSED:
+                self._catalogue.doubt(verdict.name)
                 raise refusal(verdict) from None
             raise
 
@@ -298,9 +268,7 @@ class BinanceClient:
                 is_open=window.is_open,
             )
         )
-        ack = accepted(sent, judge_placement, lambda body: codec_reports.read_ack(body, order, sent.signed_at_ms))
-        self._confirm(ack.reports)
-        return ack
+        return self._placed(sent, lambda body: codec_reports.read_ack(body, order, sent.signed_at_ms))
 
     async def place_list(self, signer: Signer, orders: PlaceList, window: SendWindow) -> Ack:
         """Place an OCO once; errors as `place`."""
@@ -317,7 +285,14 @@ class BinanceClient:
                 is_open=window.is_open,
             )
         )
-        ack = accepted(sent, judge_placement, lambda body: codec_reports.read_list_ack(body, orders, sent.signed_at_ms))
+        return self._placed(sent, lambda body: codec_reports.read_list_ack(body, orders, sent.signed_at_ms))
+
+    def _placed(self, sent: Sent, parse: Callable[[bytes], Ack]) -> Ack:
+        try:
+            ack = accepted(sent, judge_placement, parse)
+        except OrderRefused as refused:
+            self._catalogue.doubt(refused.code)
+            raise
         self._confirm(ack.reports)
         return ack
 
@@ -404,31 +379,20 @@ class BinanceClient:
     # --- streams -----------------------------------------------------------------------------------
 
     def user_events(self) -> UserEvents:
-        """The private streams of all accounts of this client; one object, one reader."""
-        if self._user_events is None:
-            rest = self._rest
-            self._user_events = BinanceUserEvents(
-                self._profile.ws_api_url,
-                self._clock,
-                rest.venue_clock,
-                rest.budget,
-                rules=self._options.streams,
-                recv_window_ms=self._options.recv_window_ms,
-            )
-        return self._user_events
+        """Return fresh private streams; their owner runs them, one reader each."""
+        return BinanceUserEvents(
+            self._profile.ws_api_url,
+            self._clock,
+            self._rest.venue_clock,
+            self._rest.budget,
+            rules=self._options.streams,
+            recv_window_ms=self._options.recv_window_ms,
+        )
 
     def market_events(self) -> MarketEvents:
-        """The price stream of this client; one object, one reader."""
-        if self._market_events is None:
-            self._market_events = BinanceMarketEvents(
-                self._profile.stream_url, self._clock, self._rest.budget, self._options.streams
-            )
-        return self._market_events
+        """Return a fresh price stream; its owner runs it, one reader."""
+        return BinanceMarketEvents(self._profile.stream_url, self._clock, self._rest.budget, self._options.streams)
 
 
 def _always() -> bool:
     return True
-
-
-def _body(reply: HttpReply) -> bytes:
-    return reply.body

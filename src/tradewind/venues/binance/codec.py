@@ -123,6 +123,15 @@ def moment(ms: int) -> datetime:
     return datetime.fromtimestamp(ms // 1_000, UTC).replace(microsecond=ms % 1_000 * 1_000)
 
 
+class _Anything(msgspec.Struct):
+    """Any JSON object."""
+
+
+def read_object(body: bytes) -> None:
+    """Demand a JSON object, whatever it holds. Raises NotUnderstood: a page of HTML is no answer of the venue."""
+    read(body, _Anything)
+
+
 class _ErrorBody(msgspec.Struct):
     code: int
     msg: str

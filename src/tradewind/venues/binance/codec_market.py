@@ -119,14 +119,14 @@ class _Symbol(msgspec.Struct, rename="camel"):
     is_spot_trading_allowed: bool
 
 
-class _Info(msgspec.Struct, rename="camel"):
+class _Listing(msgspec.Struct, rename="camel"):
     rate_limits: list[_Limit]
     symbols: list[msgspec.Raw]
 
 
 def read_exchange_info(body: bytes) -> ExchangeInfo:
     """Read exchangeInfo. Raises NotUnderstood if not one symbol can be read."""
-    found = read(body, _Info)
+    found = read(body, _Listing)
     instruments: list[Instrument] = []
     without_stop: set[str] = set()
     left_out = 0

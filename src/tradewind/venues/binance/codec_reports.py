@@ -116,7 +116,9 @@ def read_list_ack(body: bytes, orders: PlaceList, signed_at_ms: int) -> Ack:
 
 def read_cancel(body: bytes, ref: OrderRef) -> tuple[OrderReport, ...]:
     """Read the answer to a cancel, of an order or of a list. Raises NotUnderstood unless it names the order."""
-    found = read(body, _OrderList).order_reports if ref.list_client_id is not None else [read(body, _Order)]
+    # Cancelling one leg by its own id cancels the list too, and may be answered with the list.
+    is_list = b'"orderReports"' in body
+    found = read(body, _OrderList).order_reports if is_list else [read(body, _Order)]
     reports = tuple(_report(order, order.orig_client_order_id) for order in found)
     is_named = any(
         report.venue_order_id == ref.venue_order_id or report.client_order_id == ref.client_order_id

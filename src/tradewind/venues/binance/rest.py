@@ -131,6 +131,7 @@ class Rest:
         signer: Signer | None = None,
         lane: Lane = Lane.READ,
         body_bytes_max: int | None = None,
+        whole_s: float | None = None,
     ) -> T:
         """Ask, again where the venue did not answer, and parse.
 
@@ -138,7 +139,8 @@ class Rest:
         """
 
         async def once() -> T:
-            return await self._read_once(call, parse, signer, lane, body_bytes_max)
+            reply = await self._read_once(call, signer, lane, body_bytes_max, whole_s)
+            return self._parse(reply, parse, signer)
 
         if signer is None:
             return await self.breaker.read(once)
@@ -165,13 +167,8 @@ class Rest:
                     await self.measure_clock()
 
     async def _read_once(
-        self,
-        call: WireCall,
-        parse: Callable[[HttpReply], T],
-        signer: Signer | None,
-        lane: Lane,
-        body_bytes_max: int | None,
-    ) -> T:
+        self, call: WireCall, signer: Signer | None, lane: Lane, body_bytes_max: int | None, whole_s: float | None
+    ) -> HttpReply:
         permit = await self.budget.reserve(lane, call.weight, wait_s=self.read_wait_s)
         reply: HttpReply | None = None
         was_written = False
@@ -186,7 +183,7 @@ class Rest:
             reply = await self.transport.request(
                 request,
                 before_write=may_write,
-                timeouts=self.timeouts,
+                timeouts=self.timeouts if whole_s is None else replace(self.timeouts, whole_s=whole_s),
                 lane=lane,
                 body_bytes_max=body_bytes_max,
             )
@@ -200,7 +197,7 @@ class Rest:
                 self._settle_read(permit, call, reply)
             else:
                 self.budget.give_back(permit)
-        return self._parse(reply, parse, signer)
+        return reply
 
     async def _read_request(self, call: WireCall, signer: Signer | None) -> HttpRequest:
         if signer is None:
@@ -224,7 +221,7 @@ class Rest:
         self.budget.settle(permit, stated=stated)
 
     def _parse(self, reply: HttpReply, parse: Callable[[HttpReply], T], signer: Signer | None) -> T:
-        self.health.answered(reply.elapsed_s)
+        self.health.answered(reply.elapsed_s, is_usable=reply.status < 500)
         if reply.status == 200:
             try:
                 return parse(reply)
@@ -252,13 +249,14 @@ class Rest:
         reply: HttpReply | None = None
         gate: _Gate | None = None
         try:
+            # Held in monotonic time from here: neither signing nor waiting nor a step of a clock extends it.
+            deadline = self.clock.monotonic() + (job.send_by_ms - self.venue_clock.now_ms()) / 1_000
             request, signed_at_ms = await self._sign_in_time(job)
-            deadline = self.clock.monotonic() + (job.send_by_ms - signed_at_ms) / 1_000
             gate = _Gate(self, job.is_open, deadline)
             reply = await self._write(job, request, gate, signed_at_ms)
         finally:
             self._settle_order(job, permit, reply, was_sent=gate is not None and gate.was_passed)
-        self.health.answered(reply.elapsed_s)
+        self.health.answered(reply.elapsed_s, is_usable=reply.status < 500)
         come_back_ms: int | None = None
         if reply.status != 200:
             come_back_ms = self._note_limits(reply, read_error(reply.status, reply.body), job.signer)
@@ -286,7 +284,8 @@ class Rest:
 
     async def _write(self, job: OrderJob, request: HttpRequest, gate: _Gate, signed_at_ms: int) -> HttpReply:
         left_s = max((job.send_by_ms - signed_at_ms) / 1_000, 0.0)
-        timeouts = replace(self.timeouts, wait_s=left_s, connect_s=min(left_s, self.timeouts.connect_s))
+        usual = self.timeouts
+        timeouts = Timeouts(left_s, min(left_s, usual.connect_s), usual.first_byte_s, usual.whole_s)
         try:
             return await self.transport.request(request, before_write=gate, timeouts=timeouts, lane=job.lane)
         except NotSent as error:

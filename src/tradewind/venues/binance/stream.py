@@ -193,10 +193,14 @@ class _Shard:
             self._carried_by.pop(account_id, None)
             self._tell_down(account_id, reason)
 
-    def gap(self, session: Session, account_id: AccountId, reason: str) -> None:
-        if self._carried_by.get(account_id) is session:
-            self._queue.put_news(StreamDown(account_id, reason))
-            self._queue.put_news(StreamUp(account_id))
+    def gap(self, session: Session, account_id: AccountId, reason: str) -> bool:
+        if self._carried_by.get(account_id) is not session:
+            return True
+        return self._queue.put(StreamDown(account_id, reason)) and self._queue.put(StreamUp(account_id))
+
+    @property
+    def has_room(self) -> bool:
+        return self._queue.has_room
 
     def _tell_down(self, account_id: AccountId, reason: str) -> None:
         if account_id in self._wanted and self._told_down.get(account_id) is None:

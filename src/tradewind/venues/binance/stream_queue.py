@@ -1,7 +1,8 @@
 """Events on their way from the connections to their one reader, in order of arrival, bounded.
 
 Rules of this file: what does not fit is refused, and the connection that brought it is given up, so that a loss is
-a gap everybody hears of; the news that a stream is up or down always fits (at most a few for each account).
+a gap everybody hears of; the news that a stream is up or down always fits. Of that there are at most two for
+each account beyond the bound, because nothing is subscribed while there is no room.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class EventQueue:
 
     def put(self, event: VenueEvent) -> bool:
         """Add an event; False if there is no room."""
-        if len(self._items) >= self._size_max:
+        if not self.has_room:
             return False
         self._items.append(event)
         self._arrived.set()
@@ -33,6 +34,11 @@ class EventQueue:
         """Add news of a stream's state, room or not."""
         self._items.append(event)
         self._arrived.set()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another event fits."""
+        return len(self._items) < self._size_max
 
     @property
     def has_drained(self) -> bool:

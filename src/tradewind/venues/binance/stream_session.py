@@ -42,6 +42,7 @@ _REFUSED_RETRY_S = 300.0
 _OTHER_RETRY_S = 15.0
 _TIMESTAMP_RETRY_S = 2.0
 _UNANSWERED_BAN_MS = 60_000
+_TOO_SLOW = "the reader of the events is too slow"
 
 
 class Carrier(Protocol):
@@ -59,8 +60,13 @@ class Carrier(Protocol):
         """The account's stream is not live on this session any more, or could not be made so."""
         ...
 
-    def gap(self, session: Session, account_id: AccountId, reason: str) -> None:
-        """The stream goes on, but something of it was missed."""
+    def gap(self, session: Session, account_id: AccountId, reason: str) -> bool:
+        """The stream goes on, but something of it was missed; False if there is no room to say so."""
+        ...
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the reader keeps up, so that more may be subscribed."""
         ...
 
 
@@ -97,6 +103,7 @@ class Session:
         self._time_asked_at: float | None = None
         self._heard_at = 0.0
         self._opened_at = 0.0
+        self._chores_at = 0.0
         self.is_ready = asyncio.Event()
         self.wants_successor = asyncio.Event()
 
@@ -109,9 +116,8 @@ class Session:
         async with open_socket(self._parts.url, self._parts.budget, self._parts.rules) as socket:
             self._opened_at = self._heard_at = self._parts.clock.monotonic()
             while self._wanted:
-                await self._subscribe_missing(socket)
-                await self._unsubscribe_unwanted(socket)
-                await self._watch_time(socket)
+                if self._parts.clock.monotonic() >= self._chores_at:
+                    await self._tend(socket)
                 frame = await socket.receive()
                 if frame is not None:
                     self._heard_at = self._parts.clock.monotonic()
@@ -119,7 +125,17 @@ class Session:
 
     # --- asking ------------------------------------------------------------------------------------
 
-    async def _subscribe_missing(self, socket: Socket) -> None:
+    async def _tend(self, socket: Socket) -> None:
+        """What is looked at once a tick, not for every frame."""
+        has_more = await self._subscribe_missing(socket)
+        await self._unsubscribe_unwanted(socket)
+        await self._watch_time(socket)
+        self._chores_at = self._parts.clock.monotonic() + (0.0 if has_more else self._parts.rules.tick_s)
+
+    async def _subscribe_missing(self, socket: Socket) -> bool:
+        """Ask for streams of accounts that have none; True if there are more than were asked for now."""
+        if not self._carrier.has_room:
+            return False
         now = self._parts.clock.monotonic()
         pending = {asked.account_id for asked in self._asked.values()}
         missing = [
@@ -132,9 +148,10 @@ class Session:
         for account_id in missing[:_BATCH]:
             signer = self._wanted.get(account_id)
             if signer is not None and not await self._subscribe(socket, signer):
-                return
+                return False
         if not missing and not self._asked:
             self.is_ready.set()
+        return len(missing) > _BATCH
 
     async def _subscribe(self, socket: Socket, signer: Signer) -> bool:
         """Ask for one account's stream; False when the budget has no room now."""
@@ -196,8 +213,8 @@ class Session:
             found = codec_stream.read_user_frame(frame)
         except UnreadableEvent as error:
             account_id = self._accounts.get(error.subscription_id)
-            if account_id is not None:
-                self._carrier.gap(self, account_id, "an event could not be read")
+            if account_id is not None and not self._carrier.gap(self, account_id, "an event could not be read"):
+                raise SocketEnded(_TOO_SLOW) from None
             return
         except NotUnderstood:
             _log.warning("venues.stream.unreadable", bytes=len(frame))
@@ -222,7 +239,7 @@ class Session:
         else:
             event = BalanceSeen(account_id, found.balances, found.at)
         if not self._carrier.deliver(event):
-            raise SocketEnded("the reader of the events is too slow")
+            raise SocketEnded(_TOO_SLOW)
 
     def _take_end(self, found: Ended) -> None:
         account_id = self._accounts.pop(found.subscription_id, None)
