@@ -45,7 +45,7 @@ def test_order_settings_when_nothing_is_set_are_the_numbers_of_the_protocol(tmp_
     assert (orders.send_by_ms, orders.request_timeout_ms, orders.recv_window_ms) == (2_000, 5_000, 3_000)
     # With the second of reserve in venues/base.py this is the fence of 14 s.
     assert orders.recv_window_ms + orders.venue_processing_ms == 13_000
-    assert (orders.max_age_s, orders.lease_s, orders.inbox_attempts, orders.doubt_alarm_s) == (60, 10, 5, 15)
+    assert (orders.max_age_s, orders.lease_s, orders.doubt_alarm_s) == (60, 10, 15)
 
 
 def test_load_settings_when_set_twice_takes_environment_over_file(tmp_path: Path) -> None:

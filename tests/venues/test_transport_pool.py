@@ -177,21 +177,39 @@ def test_request_when_waiting_takes_too_long_then_not_sent(run: Run) -> None:
     run(with_server(_hold, scenario, connections_max=1))
 
 
-def test_request_when_waiter_is_cancelled_as_it_is_served_then_the_next_one_is(run: Run) -> None:
+def test_acquire_when_waiter_is_cancelled_as_it_is_served_then_connection_goes_to_the_next(run: Run) -> None:
     async def scenario(server: RawServer, transport: Transport) -> None:
-        first = asyncio.create_task(transport.request(GET))
-        await asyncio.sleep(0.05)
-        doomed = asyncio.create_task(transport.request(GET))
-        last = asyncio.create_task(transport.request(GET))
-        await asyncio.sleep(0.05)
-        first.add_done_callback(lambda _: doomed.cancel())
-        await first
-        assert (await last).body == b"{}"
-        assert doomed.cancelled() or doomed.done()
-        assert transport.waiting_count == 0
+        pool = transport._pool
+        held = await pool.acquire(lane=0, wait_s=1, connect_s=1)
+        doomed = asyncio.create_task(pool.acquire(lane=0, wait_s=1, connect_s=1))
+        last = asyncio.create_task(pool.acquire(lane=0, wait_s=1, connect_s=1))
+        await asyncio.sleep(0.02)
+        pool.release(held)  # serves the first waiter, who is gone before he can take it
+        doomed.cancel()
+        assert await last is held
+        assert doomed.cancelled()
+        pool.release(held)
         assert (await transport.request(GET)).body == b"{}"
+        assert transport.open_count == 1
 
-    run(with_server(_hold, scenario, connections_max=1))
+    run(with_server(answering(reply(b"{}")), scenario, connections_max=1))
+
+
+def test_acquire_when_waiter_granted_a_place_is_cancelled_then_the_place_goes_to_the_next(run: Run) -> None:
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        pool = transport._pool
+        held = await pool.acquire(lane=0, wait_s=1, connect_s=1)
+        doomed = asyncio.create_task(pool.acquire(lane=0, wait_s=1, connect_s=1))
+        last = asyncio.create_task(pool.acquire(lane=0, wait_s=1, connect_s=1))
+        await asyncio.sleep(0.02)
+        held.abort()
+        pool.release(held)  # a broken one: its place is granted instead
+        doomed.cancel()
+        assert await last is not held
+        assert transport.open_count == 1
+        pool.release(await last)
+
+    run(with_server(answering(reply(b"{}")), scenario, connections_max=1))
 
 
 def test_request_when_venue_comes_back_after_failed_dials_then_slots_are_free_again(run: Run) -> None:

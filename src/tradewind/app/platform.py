@@ -204,6 +204,7 @@ def venue_settings(settings: Settings, paper: PaperVenue | None) -> list[VenueSe
             VenueSettings(
                 venue=venue,
                 environment=environment,
+                profile=section.profile,
                 rest_url=paper.rest_url if is_built_in and paper else section.rest_url,
                 ws_api_url=paper.ws_api_url if is_built_in and paper else section.ws_api_url,
                 stream_url=paper.stream_url if is_built_in and paper else section.stream_url,

@@ -9,7 +9,6 @@ from tradewind.config.settings import (
     Settings,
     SimSettings,
     VenueSection,
-    WebhookSettings,
 )
 
 __all__ = [
@@ -20,7 +19,6 @@ __all__ = [
     "Settings",
     "SimSettings",
     "VenueSection",
-    "WebhookSettings",
     "describe",
     "example_toml",
     "known_settings",

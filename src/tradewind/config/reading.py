@@ -24,7 +24,6 @@ from tradewind.config.settings import (
     Settings,
     SimSettings,
     VenueSection,
-    WebhookSettings,
 )
 from tradewind.core.errors import InvalidInput
 
@@ -247,7 +246,6 @@ def _build(values: Mapping[str, Any], origins: Mapping[str, str]) -> Settings:
         **{key: value for key, value in values.items() if "." not in key},
         orders=OrderSettings(**section("orders")),
         log=LogSettings(**section("log")),
-        webhook=WebhookSettings(**section("webhook")),
         sim=SimSettings(**section("sim")),
         venues=types.MappingProxyType(venues),
         origins=types.MappingProxyType(dict(origins)),

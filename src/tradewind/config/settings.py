@@ -45,14 +45,12 @@ class OrderSettings:
     venue_processing_ms: int = _setting(
         10_000, "Longest time a venue works on a request; the fence counts it.", least=0
     )
-    id_watch_h: int = _setting(24, "How long the id of an order that never arrived is still watched.", least=1)
     stop_escalation_s: int = _setting(5, "A stop triggered and not filled goes to market after this.", least=1)
     watch_price_age_s: int = _setting(5, "A watched stop counts as protection only with a price this fresh.", least=1)
     doubt_alarm_s: int = _setting(15, "Doubt about an order that lasts longer is alarmed.", least=1)
     reconcile_quiet_s: int = _setting(900, "How often a quiet account is compared with its venue.", least=1)
     reconcile_doubtful_s: int = _setting(30, "The same for an account with a position and no live stream.", least=1)
     lease_s: int = _setting(10, "How long a worker holds a signal before another may take it.", least=1)
-    inbox_attempts: int = _setting(5, "Tries before a signal goes to the dead-letter box.", least=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,14 +59,6 @@ class LogSettings:
 
     level: str = _setting("INFO", "Least important level written.", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
     json: bool = _setting(False, "One JSON object per line instead of text for people.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookSettings:
-    """How much a source may send."""
-
-    per_second: int = _setting(10, "Alerts a second that one source may send.", least=1)
-    burst: int = _setting(50, "Alerts a source may send at once.", least=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +128,6 @@ class Settings:
     kek_passphrase_env: str | None = _setting(None, "Environment variable with a passphrase, instead of the file.")
     orders: OrderSettings = field(default_factory=OrderSettings)
     log: LogSettings = field(default_factory=LogSettings)
-    webhook: WebhookSettings = field(default_factory=WebhookSettings)
     sim: SimSettings = field(default_factory=SimSettings)
     venues: Mapping[tuple[VenueName, Environment], VenueSection] = field(default_factory=_default_venues)
     origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)

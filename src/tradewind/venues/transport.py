@@ -8,7 +8,6 @@ after it is AnswerLost.
 
 from __future__ import annotations
 
-import asyncio
 import re
 import ssl
 from collections.abc import Callable
@@ -109,12 +108,9 @@ class Transport:
                 whole_s=limits.whole_s,
                 body_bytes_max=self._body_bytes_max if body_bytes_max is None else body_bytes_max,
             )
-            try:
-                return await answer
-            except asyncio.CancelledError:
-                connection.abort()
-                raise
+            return await answer
         finally:
+            # Given up in the middle (cancelled, too late) it still waits for its answer and is dropped there.
             self._pool.release(connection)
 
     async def _ready_connection(self, lane: int, limits: Timeouts) -> HttpConnection:

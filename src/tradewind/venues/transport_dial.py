@@ -13,6 +13,7 @@ import ipaddress
 import socket
 import ssl
 import struct
+import sys
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -198,9 +199,15 @@ class Dialer:
                 sock.close()
                 raise
             else:
+                self._prefer((family, address))
                 return sock
         self._addresses = []
         raise last
+
+    def _prefer(self, address: _Address) -> None:
+        """Try the address that answered first from now on: a dead one must not cost every dial its share."""
+        if self._addresses and self._addresses[0] != address:
+            self._addresses = [address, *(each for each in self._addresses if each != address)]
 
     async def _tunnel(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, proxy: Proxy) -> None:
         authority = f"{self._endpoint.host}:{self._endpoint.port}"
@@ -222,6 +229,7 @@ class Dialer:
 
 def _set_options(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux only
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)

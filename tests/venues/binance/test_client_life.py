@@ -216,3 +216,15 @@ async def test_run_when_an_order_was_refused_by_a_rule_then_catalogue_is_read_ag
         assert doubts(client)
         await client._catalogue.load()
         assert not doubts(client)
+
+
+async def test_server_time_when_one_answer_jumps_then_it_is_no_time_to_pass_a_fence_by() -> None:
+    async with venue() as (script, client):
+        await client.server_time()
+        confirmed = client.confirmed_venue_ms()
+        script.clock_ahead_ms = 3_600_000
+        with pytest.raises(VenueDown) as caught:
+            await client.server_time()
+        assert caught.value.code == "time_not_believed"
+        assert client.confirmed_venue_ms() == confirmed
+        assert await client.server_time() > confirmed + 3_000_000  # said again

@@ -144,6 +144,10 @@ async def test_place_when_latch_shuts_after_signing_then_not_a_byte_leaves() -> 
         assert caught.value.code == "stopped"
         assert len(signer.requests) == 1
         assert script.asked == []
+        # What never left costs nothing.
+        now = client.venue_now_ms()
+        assert client._rest.budget.used_weight() == 0
+        assert [window.used(now) for window in client._rest.counts._accounts[signer.account_id]] == [0, 0]
 
 
 async def test_place_when_time_runs_out_between_signing_and_writing_then_not_a_byte_leaves() -> None:

@@ -129,6 +129,24 @@ async def test_remove_when_account_leaves_then_unsubscribed_and_nothing_more_is_
         assert await it.quiet()
 
 
+async def test_add_when_account_was_removed_at_once_before_then_subscribed_anew_with_the_new_key() -> None:
+    async with streams() as (venue, it):
+        it.port.add(Signer("a"))
+        assert await it.next() == StreamUp(A)
+        it.port.remove(A)
+        fresh = Signer("a")
+        it.port.add(fresh)
+        assert await it.next() == StreamUp(A)
+        methods = [asked["method"] for asked in venue.asked]
+        assert methods == [SUBSCRIBE, "userDataStream.unsubscribe", SUBSCRIBE]
+        assert len(fresh.requests) == 1
+        await venue.say(report(0))  # the old subscription: of nobody now
+        await venue.say(report(1))
+        event = await it.next()
+        assert isinstance(event, OrderEventSeen)
+        assert await it.quiet()
+
+
 # --- connections that end ----------------------------------------------------------------------------
 
 
@@ -180,6 +198,16 @@ async def test_connection_when_it_says_nothing_then_asked_and_kept_if_it_answers
         assert await it.next() == StreamUp(A)
         await venue.until(lambda: len(venue.of("time")) >= 3)
         assert len(venue.connections) == 1
+
+
+async def test_connection_when_it_is_silent_during_a_ban_then_nothing_is_asked() -> None:
+    async with streams(replace(RULES, silence_s=0.1)) as (venue, it):
+        it.port.add(Signer("a"))
+        assert await it.next() == StreamUp(A)
+        it.budget.block(it.venue_clock.now_ms() + 60_000)
+        asked = len(venue.asked)
+        await asyncio.sleep(0.3)
+        assert len(venue.asked) == asked
 
 
 async def test_connection_when_it_is_silent_and_does_not_answer_then_given_up() -> None:

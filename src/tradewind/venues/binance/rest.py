@@ -152,11 +152,23 @@ class Rest:
             return await self.breaker.read(once)
 
     async def measure_clock(self) -> int:
-        """Ask the venue's time (ms) and take the answer as a measurement. Raises VenueDown, RateLimited."""
-        reply, stated_ms = await self.read(TIME_CALL, lambda reply: (reply, read_time(reply.body)))
-        answered_at = self.clock.monotonic()
-        self.venue_clock.observe(answered_at - reply.elapsed_s, answered_at, stated_ms)
+        """Ask the venue's time (ms) and take the answer as a measurement.
+
+        Raises VenueDown (also for an answer that contradicts the last ones and was not repeated), RateLimited.
+        """
+        stated_ms, is_believed = await self._ask_time()
+        if not is_believed:
+            raise VenueDown("time_not_believed", "The venue's time jumped; it is believed when it is said again.")
         return stated_ms
+
+    async def _ask_time(self) -> tuple[int, bool]:
+        def parse(reply: HttpReply) -> tuple[HttpReply, int]:
+            return reply, read_time(reply.body)
+
+        # Ahead of other reads: fences and health wait for the venue's time.
+        reply, stated_ms = await self.read(TIME_CALL, parse, lane=Lane.ENTRY)
+        answered_at = self.clock.monotonic()
+        return stated_ms, self.venue_clock.observe(answered_at - reply.elapsed_s, answered_at, stated_ms)
 
     async def _measure_if_doubted(self) -> None:
         """Where the clock is in doubt a signed question would only be refused."""
@@ -164,7 +176,7 @@ class Rest:
             # A measurement that contradicts the last ones is believed when it is repeated.
             for _ in range(2):
                 if self.venue_clock.needs_measurement():
-                    await self.measure_clock()
+                    await self._ask_time()
 
     async def _read_once(
         self, call: WireCall, signer: Signer | None, lane: Lane, body_bytes_max: int | None, whole_s: float | None

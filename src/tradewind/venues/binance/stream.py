@@ -16,7 +16,7 @@ from tradewind.infra.clock import Clock
 from tradewind.infra.log import logger
 from tradewind.venues.base import Signer, StreamDown, StreamUp, VenueEvent
 from tradewind.venues.binance.stream_queue import EventQueue
-from tradewind.venues.binance.stream_session import Session, SessionParts
+from tradewind.venues.binance.stream_session import Session, SessionParts, Wish
 from tradewind.venues.clocksync import VenueClock
 from tradewind.venues.ratelimit import IpBudget
 from tradewind.venues.stream_socket import Backoff, SocketEnded, StreamRules
@@ -89,7 +89,7 @@ class _Shard:
     def __init__(self, parts: SessionParts, queue: EventQueue) -> None:
         self._parts = parts
         self._queue = queue
-        self._wanted: dict[AccountId, Signer] = {}
+        self._wanted: dict[AccountId, Wish] = {}
         self._carried_by: dict[AccountId, Session] = {}
         self._told_down: dict[AccountId, str] = {}
         self._sessions: dict[Session, asyncio.Task[None]] = {}
@@ -100,7 +100,9 @@ class _Shard:
         return len(self._wanted)
 
     def add(self, signer: Signer) -> None:
-        self._wanted[signer.account_id] = signer
+        if signer.account_id in self._carried_by:
+            return
+        self._wanted[signer.account_id] = Wish(signer)
         for session in self._sessions:
             session.retry_now(signer.account_id)
         self._has_accounts.set()

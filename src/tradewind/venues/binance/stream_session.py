@@ -82,22 +82,36 @@ class SessionParts:
     recv_window_ms: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Wish:
+    """That an account be followed with this key; a new wish for the same account means: subscribe anew."""
+
+    signer: Signer
+
+
 @dataclass(frozen=True, slots=True)
 class _Asked:
     account_id: AccountId
+    wish: Wish
     asked_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Subscribed:
+    wish: Wish
+    id: int
 
 
 class Session:
     """One connection; `wanted` is shared with its owner and may change at any time."""
 
-    def __init__(self, parts: SessionParts, carrier: Carrier, wanted: dict[AccountId, Signer]) -> None:
+    def __init__(self, parts: SessionParts, carrier: Carrier, wanted: dict[AccountId, Wish]) -> None:
         self._parts = parts
         self._carrier = carrier
         self._wanted = wanted
         self._count = 0
         self._asked: dict[str, _Asked] = {}
-        self._subscriptions: dict[AccountId, int] = {}
+        self._subscriptions: dict[AccountId, _Subscribed] = {}
         self._accounts: dict[int, AccountId] = {}
         self._not_before: dict[AccountId, float] = {}
         self._time_asked_at: float | None = None
@@ -127,8 +141,8 @@ class Session:
 
     async def _tend(self, socket: Socket) -> None:
         """What is looked at once a tick, not for every frame."""
-        has_more = await self._subscribe_missing(socket)
         await self._unsubscribe_unwanted(socket)
+        has_more = await self._subscribe_missing(socket)
         await self._watch_time(socket)
         self._chores_at = self._parts.clock.monotonic() + (0.0 if has_more else self._parts.rules.tick_s)
 
@@ -146,14 +160,14 @@ class Session:
             and self._not_before.get(account_id, now) <= now
         ]
         for account_id in missing[:_BATCH]:
-            signer = self._wanted.get(account_id)
-            if signer is not None and not await self._subscribe(socket, signer):
+            wish = self._wanted.get(account_id)
+            if wish is not None and not await self._subscribe(socket, account_id, wish):
                 return False
         if not missing and not self._asked:
             self.is_ready.set()
         return len(missing) > _BATCH
 
-    async def _subscribe(self, socket: Socket, signer: Signer) -> bool:
+    async def _subscribe(self, socket: Socket, account_id: AccountId, wish: Wish) -> bool:
         """Ask for one account's stream; False when the budget has no room now."""
         parts = self._parts
         try:
@@ -162,12 +176,12 @@ class Session:
             return False
         parts.budget.settle(permit)
         try:
-            params = await self._signed_params(signer)
+            params = await self._signed_params(wish.signer)
         except VenueError as error:
-            self._refuse(signer.account_id, error.code, _REFUSED_RETRY_S)
+            self._refuse(account_id, error.code, _REFUSED_RETRY_S)
             return True
         request_id = self._next_id()
-        self._asked[request_id] = _Asked(signer.account_id, parts.clock.monotonic())
+        self._asked[request_id] = _Asked(account_id, wish, parts.clock.monotonic())
         await socket.send(codec_stream.subscribe_frame(request_id, params))
         return True
 
@@ -182,10 +196,11 @@ class Session:
         return params
 
     async def _unsubscribe_unwanted(self, socket: Socket) -> None:
-        for account_id in [each for each in self._subscriptions if each not in self._wanted]:
-            subscription_id = self._subscriptions.pop(account_id)
-            self._accounts.pop(subscription_id, None)
-            await socket.send(codec_stream.unsubscribe_frame(self._next_id(), subscription_id))
+        for account_id, held in list(self._subscriptions.items()):
+            if self._wanted.get(account_id) is not held.wish:
+                del self._subscriptions[account_id]
+                self._accounts.pop(held.id, None)
+                await socket.send(codec_stream.unsubscribe_frame(self._next_id(), held.id))
 
     async def _watch_time(self, socket: Socket) -> None:
         """End a connection that does not answer; ask for its time when it was silent; announce its old age."""
@@ -196,7 +211,8 @@ class Session:
             self._time_asked_at = None
         if self._time_asked_at is not None and now - self._time_asked_at > rules.answer_s:
             raise SocketEnded("silent")
-        if self._time_asked_at is None and now - self._heard_at > rules.silence_s:
+        may_ask = self._parts.budget.blocked_until_ms is None
+        if may_ask and self._time_asked_at is None and now - self._heard_at > rules.silence_s:
             self._time_asked_at = now
             await socket.send(codec_stream.time_frame(self._next_id()))
         if now - self._opened_at > rules.rotate_s:
@@ -259,9 +275,10 @@ class Session:
         if asked is None:
             return
         if answer.status == 200 and answer.subscription_id is not None:
-            self._subscriptions[asked.account_id] = answer.subscription_id
+            self._subscriptions[asked.account_id] = _Subscribed(asked.wish, answer.subscription_id)
             self._accounts[answer.subscription_id] = asked.account_id
-            self._carrier.up(self, asked.account_id)
+            if self._wanted.get(asked.account_id) is asked.wish:
+                self._carrier.up(self, asked.account_id)
             return
         self._take_refusal(asked.account_id, answer)
 
