@@ -172,6 +172,7 @@ def test_decide_when_closing_then_placed_whatever_else_is_wrong() -> None:
 def test_decide_when_closing_while_the_entry_is_on_its_way_then_placed() -> None:
     answer = run(said=CLOSE, bound=exposure(has_position_from_source=True))
     assert isinstance(answer, Place)
+    assert dict(answer.working[0].values) == {"quantity": "0 BTC", "entry_on_its_way": "yes"}
 
 
 def test_decide_when_gate_is_closed_then_every_reason_is_kept() -> None:
@@ -247,6 +248,18 @@ def test_confidence_follows_the_score(view: MarketView, expected: int) -> None:
 )
 def test_confidence_when_price_ran_away_then_lower_but_never_alone_a_hold(then: str, expected: int) -> None:
     assert run(said=signal(price=price(then))).confidence_pct == expected
+
+
+@pytest.mark.parametrize(("score", "confidence", "placed"), [("16.7", 40, True), ("15", 39, False)])
+def test_confidence_of_forty_is_enough(score: str, confidence: int, placed: bool) -> None:
+    answer = run(view=MarketView(Regime.RISK_OFF, D(score)))
+    assert (answer.confidence_pct, isinstance(answer, Place)) == (confidence, placed)
+
+
+@pytest.mark.parametrize(("now", "expected"), [("100500", 60), ("100500.01", 55), ("102000", 55), ("102000.01", 45)])
+def test_confidence_at_the_edges_of_the_drift_steps(now: str, expected: int) -> None:
+    answer = run(said=signal(price=price(100_000)), who=candidate(price=price(now)))
+    assert answer.confidence_pct == expected
 
 
 def test_confidence_when_signal_price_is_in_won_then_not_compared() -> None:

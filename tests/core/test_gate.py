@@ -89,6 +89,14 @@ def test_gate_when_inputs_are_the_defaults_then_live_entry_names_every_missing_s
         ),
         ({"has_funds": False, "quote": USDC}, "No USDC available for trading."),
         (
+            {"is_stopped": True, "stopped_since": "14:00 KST", "stopped_by": "operator"},
+            "Emergency stop is on since 14:00 KST (operator). Resume it under Emergency when it is safe.",
+        ),
+        (
+            {"has_subscription": False, "subscription_ended_on": "2026-11-01"},
+            "No active subscription (ended: 2026-11-01). Exits go on; entries wait until you renew it.",
+        ),
+        (
             {"is_suspended": True, "suspended_until": "2026-12-01", "suspension_reason": "chargeback"},
             "Suspended until 2026-12-01: chargeback. Ask the operator.",
         ),

@@ -234,6 +234,20 @@ def test_older_report_with_less_executed_never_ends_a_working_order(said: str) -
     assert applied.order.executed == quantity("0.05")
 
 
+def test_report_that_moves_an_order_brings_its_reason_and_one_that_does_not_leaves_it() -> None:
+    refused = apply(order(state=OrderState.SENT, reason="old"), report("REJECTED", reason="LOT_SIZE")).order
+    assert refused.reason == "LOT_SIZE"
+    again = apply(refused, report("REJECTED", "0.01", reason="other")).order
+    assert again.reason == "LOT_SIZE"
+
+
+def test_report_after_a_cancel_of_ours_keeps_our_reason() -> None:
+    cancelling = order(state=OrderState.CANCEL_SENT, reason="exit")
+    assert apply(cancelling, report("CANCELED")).order.reason == "exit"
+    assert apply(cancelling, report("EXPIRED", reason="OCO_TRIGGER")).order.reason == "OCO_TRIGGER"
+    assert apply(order(state=OrderState.ACCEPTED, reason="old"), report("CANCELED")).order.reason is None
+
+
 def test_report_when_it_adds_nothing_then_unchanged() -> None:
     first = apply(order(state=OrderState.SENT), report("FILLED", "0.1"))
     second = apply(first.order, report("FILLED", "0.1", at=9))

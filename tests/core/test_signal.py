@@ -39,6 +39,10 @@ def test_age_when_microseconds_then_exact() -> None:
     assert age_s(signal(), NOW + timedelta(microseconds=1)) == Decimal("0.000001")
 
 
+def test_signal_of_the_whole_balance_is_read() -> None:
+    assert signal(size=D(100), size_kind=SizeKind.PERCENT).size == 100
+
+
 def test_draft_when_received_then_every_field_is_carried() -> None:
     draft = DraftSignal(
         action=Action.OPEN,

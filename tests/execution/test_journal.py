@@ -8,17 +8,20 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import IntegrityError
-
 from tests.support.journal import BTCUSDT, Desk, journal_desk, report_of, venue_now
 
 from tradewind.core.money import Quantity
 from tradewind.core.order import Leg, Order, OrderState
-from tradewind.execution.journal import Claim, next_generation, sells_not_ended
+from tradewind.execution.journal import Claim, next_generation
 from tradewind.execution.outcomes import Outcome
+from tradewind.execution.sellable import Market, sells_open
+from tradewind.execution.store import Stored
 
 
 def _claim_exit(desk: Desk, order: Order) -> Claim:
-    return desk.db.write_now(lambda tx: desk.journal.claim_exit(tx, order.id, BTCUSDT, venue_now, desk.clock.now()))
+    return desk.db.write_now(
+        lambda tx: desk.journal.claim_exit(tx, order.id, Market(BTCUSDT, None), venue_now, desk.clock.now())
+    )
 
 
 def test_entry_when_older_than_its_time_then_denied_as_stale(tmp_path: Path) -> None:
@@ -64,14 +67,13 @@ def test_exit_when_another_sell_is_in_doubt_then_only_the_rest_is_sold(tmp_path:
         assert [order.quantity for order in claim.sent] == [Quantity(Decimal("0.00019"))]
 
 
-def test_exit_when_all_is_in_a_sell_already_then_denied(tmp_path: Path) -> None:
+def test_exit_when_all_is_in_a_sell_already_then_waits(tmp_path: Path) -> None:
     with journal_desk(tmp_path) as desk:
         lot = desk.bought()
         first = _claim_exit(desk, desk.exit(lot_id=lot.lot.id))
         assert len(first.sent) == 1
         second = _claim_exit(desk, desk.exit(lot_id=lot.lot.id))
-        assert second.sent == ()
-        assert len(second.denied) == 1
+        assert (second.sent, second.denied) == ((), ())
 
 
 def test_protective_pair_when_position_was_sold_meanwhile_then_denied(tmp_path: Path) -> None:
@@ -88,8 +90,18 @@ def test_protective_pair_when_position_was_sold_meanwhile_then_denied(tmp_path: 
 def test_sells_when_legs_of_one_list_then_counted_once(tmp_path: Path) -> None:
     with journal_desk(tmp_path) as desk:
         lot = desk.bought()
-        legs = [desk.leg(lot, leg) for leg in (Leg.STOP, Leg.TARGET)]
-        assert sells_not_ended(legs) == [Quantity(Decimal("0.00039"))]
+        legs = [Stored(desk.leg(lot, leg), Decimal(0)) for leg in (Leg.STOP, Leg.TARGET)]
+        assert sells_open(legs) == [Quantity(Decimal("0.00039"))]
+
+
+def test_sells_when_filled_but_not_booked_then_still_counted(tmp_path: Path) -> None:
+    with journal_desk(tmp_path) as desk:
+        lot = desk.bought()
+        (sent,) = _claim_exit(desk, desk.exit(lot_id=lot.lot.id)).sent
+        desk.apply(Outcome(sent.id, report_of(OrderState.FILLED, "0.00039")))
+        assert desk.order(sent).state is OrderState.FILLED
+        again = _claim_exit(desk, desk.exit(lot_id=lot.lot.id))
+        assert (again.sent, again.denied) == ((), ())
 
 
 def test_process_when_started_again_then_sent_is_unknown_and_nothing_is_sent(tmp_path: Path) -> None:

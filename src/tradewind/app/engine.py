@@ -9,18 +9,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from tradewind.accounts.account import AccountRow
 from tradewind.app.desk import CredentialWatch, Desk, KnownOrders
 from tradewind.app.roster import PlatformRoster
+from tradewind.core.errors import NotFound
 from tradewind.core.ids import AccountId
 from tradewind.core.instrument import Instrument
 from tradewind.core.order import RESTING, Order, OrderState
 from tradewind.execution.apply import Applier
 from tradewind.execution.board import FanBoards
+from tradewind.execution.cancels import CancelDesk
 from tradewind.execution.deciding import Decider
 from tradewind.execution.exits import ExitDesk
-from tradewind.execution.fanout import Dispatcher
+from tradewind.execution.fanout import Dispatcher, is_entry
 from tradewind.execution.hand import HandDesk
 from tradewind.execution.journal import Journal
 from tradewind.execution.latch import Latch
@@ -44,6 +47,7 @@ _log = logger("app.engine")
 # Entries wait this long at most for the first look at resting orders; a venue that is away closes the gate.
 _FIRST_LOOK_S = 10.0
 _GUARD_S = 0.2
+_SWEEP_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,11 @@ class Engine:
         _log.info("app.engine.recovered", undone=len(undone), in_doubt=len(doubtful))
         await self.protector.load()
         for venue, environment, symbol in self.protector.watched_symbols():
-            self.desk.market.watch(venue, environment, [symbol])
+            try:
+                self.desk.market.watch(venue, environment, [symbol])
+            except NotFound as error:
+                # A position at a venue that is switched off: it cannot be watched, and must not stop the start.
+                _log.error("app.engine.position_without_venue", venue=venue, symbol=symbol, code=error.code)
         return undone
 
     async def run(self, undone: list[Order]) -> None:
@@ -120,6 +128,22 @@ class Engine:
             self.dispatcher.enqueue(undone)
             tasks.create_task(self.dispatcher.run(), name="dispatcher")
             tasks.create_task(self.worker.run(), name="worker")
+            tasks.create_task(self._sweep(), name="sweep")
+
+    async def _sweep(self) -> None:
+        """Pick up orders that should have left and stand INTENDED: whatever lost sight of them, they are here."""
+        while True:
+            await self.clock.sleep(_SWEEP_S)
+            before = self.clock.now() - timedelta(seconds=_SWEEP_S)
+            try:
+                overdue = await self.db.read(lambda tx, before=before: self.journal.overdue(tx, before))  # type: ignore[misc]
+            except Exception:
+                _log.exception("app.engine.sweep_failed")
+                continue
+            self.dispatcher.enqueue(overdue)
+            for order in overdue:
+                if not is_entry(order):
+                    self.protector.look((order.account_id, order.symbol))
 
     async def _guard(self) -> None:
         """End the engine when the latch has closed: a record in doubt is recovered from disk, not worked around."""
@@ -162,7 +186,8 @@ def build_engine(
         dispatcher.enqueue,
         credentials.note,
     )
-    exits = ExitDesk(db, journal, recorder, dispatcher, submitter, clock)
+    cancels = CancelDesk(db, journal, recorder, submitter, clock)
+    exits = ExitDesk(db, journal, recorder, dispatcher, submitter, cancels, clock)
     protector = Protector(db, journal, dispatcher, exits, desk, clock, numbers.stop_escalation_s)
     listener = Listener(
         db, ids, recorder, reconciler, desk, clock, credentials.note, numbers.quiet_s, numbers.doubtful_s
@@ -187,6 +212,7 @@ def build_engine(
         boards=boards,
         hand=HandDesk(journal, roster, desk, clock),
     )
+    recorder.on_poison = reconciler.poisoned
     recorder.listeners.extend(
         [
             _remembering(known),

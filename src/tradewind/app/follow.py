@@ -62,14 +62,21 @@ class AccountFollower:
         try:
             async for message in self._subscription:
                 account_id = AccountId(str(message.payload["id"]))
-                found = await self._db.read(lambda tx, each=account_id: self._accounts.load_many(tx, [each]))  # type: ignore[misc]
-                row = found.get(account_id)
-                if row is None:
-                    self._drop(account_id)
-                else:
-                    self._take(row)
+                try:
+                    await self._refresh(account_id)
+                except Exception:
+                    # A busy database: the account is taken up again with its next change, or at the next start.
+                    _log.exception("app.follow.failed", account_id=account_id)
         finally:
             self._bus.unsubscribe(self._subscription)
+
+    async def _refresh(self, account_id: AccountId) -> None:
+        found = await self._db.read(lambda tx: self._accounts.load_many(tx, [account_id]))
+        row = found.get(account_id)
+        if row is None:
+            self._drop(account_id)
+        else:
+            self._take(row)
 
     def _take(self, row: AccountRow) -> None:
         self._places.put(row)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from tradewind.core.money import EXACT, ZERO, Money, plain
+from tradewind.core.money import EXACT, ZERO, Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,3 @@ def check(spend: Money, caps: Caps, spent_today_quote: Decimal, free: Money | No
         if limit is not None and spend.amount > limit:
             return Refused(code, spend, Money(limit, spend.asset))
     return Approved(spend)
-
-
-def cap_text(limit: Decimal | None, quote: str) -> str:
-    """Write a cap with its unit, for a working."""
-    return "none" if limit is None else f"{plain(limit)} {quote}"

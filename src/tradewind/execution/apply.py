@@ -94,7 +94,9 @@ class Applier:
         fresh = self._fresh_fills(tx, before, outcome.fills)
         if not applied.is_changed and not fresh and applied.incident is None:
             return None
-        order, incident = _grown_by_fills(applied, stored, fresh)
+        order, incident = _grown_by_fills(
+            applied, stored, fresh, record_store.booked_quote(tx, before.id) if fresh else ZERO
+        )
         booked = stored.booked
         if order is not before and not store.update_order(tx, order, expected_rev=before.rev):
             raise RuntimeError(f"order {before.id} moved under its own lock")
@@ -112,11 +114,12 @@ class Applier:
     def _fresh_fills(tx: Tx, order: Order, seen: Sequence[VenueFill]) -> list[VenueFill]:
         if not seen:
             return []
-        known = record_store.known_fill_ids(tx, order.id)
-        fresh: dict[str, VenueFill] = {}
+        known = record_store.known_fills(tx, order, [fill.fill_id for fill in seen])
+        fresh: dict[tuple[str, str], VenueFill] = {}
         for fill in seen:
-            if fill.fill_id not in known:
-                fresh.setdefault(fill.fill_id, fill)
+            key = (fill.venue_order_id, fill.fill_id)
+            if key not in known:
+                fresh.setdefault(key, fill)
         return list(fresh.values())
 
     def _book(
@@ -146,7 +149,7 @@ class Applier:
     def _close_dust(self, tx: Tx, order: Order, now: datetime) -> list[Holding]:
         """A sale is over: what is left too small to sell closes its lot, with the rest kept on record."""
         instrument = self.rules(order)
-        if instrument is None:
+        if instrument is None or order.executed_quote <= ZERO:
             return []
         price = Price(EXACT.divide(order.executed_quote, order.executed.value))
         scope = sell_scope(order, intent_store.load_intent(tx, order.intent_id))
@@ -196,10 +199,12 @@ def is_overtaken(order: Order, outcome: Outcome) -> bool:
     return False
 
 
-def _grown_by_fills(applied: Applied, stored: Stored, fresh: Sequence[VenueFill]) -> tuple[Order, Incident | None]:
+def _grown_by_fills(
+    applied: Applied, stored: Stored, fresh: Sequence[VenueFill], booked_quote: Decimal
+) -> tuple[Order, Incident | None]:
     """Fills are facts too: an order has executed at least what its fills add up to."""
     order, incident = applied.order, applied.incident
-    total, quote = stored.booked, ZERO
+    total, quote = stored.booked, booked_quote
     for fill in fresh:
         total = EXACT.add(total, fill.quantity.value)
         quote = EXACT.add(quote, fill.quote_amount)
@@ -210,7 +215,7 @@ def _grown_by_fills(applied: Applied, stored: Stored, fresh: Sequence[VenueFill]
     grown = replace(
         order,
         executed=type(order.executed)(total),
-        executed_quote=max(order.executed_quote, EXACT.add(stored.order.executed_quote, quote)),
+        executed_quote=max(order.executed_quote, quote),
         rev=max(order.rev, stored.order.rev + 1),
     )
     return grown, incident

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tradewind.core.ids import SignalId
-from tradewind.core.order import ENDED, IntentKind, OrderState
+from tradewind.core.order import ENDED, IntentKind
 from tradewind.execution import record_store
 from tradewind.execution.outcomes import Moved
 from tradewind.infra.bus import Bus, Message
@@ -46,8 +46,8 @@ class Cell:
 
     @property
     def is_over(self) -> bool:
-        """Nothing more will happen in this cell; an entry that never arrived may go out again."""
-        return self.state == SKIPPED or (self.state in ENDED and self.state != OrderState.NEVER_ARRIVED)
+        """Nothing more will happen in this cell: what follows an absence is recorded together with it."""
+        return self.state == SKIPPED or self.state in ENDED
 
 
 @dataclass(slots=True)

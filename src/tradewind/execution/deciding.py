@@ -9,7 +9,8 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from tradewind.core.analysis import UNKNOWN_VIEW, MarketView
-from tradewind.core.decision import Candidate, Exposure, Place, Skip, decide
+from tradewind.core.decision import Candidate, Exposure, Place, Skip, SkipReason, decide
+from tradewind.core.errors import NotFound
 from tradewind.core.ids import AccountId, DecisionId, IntentId
 from tradewind.core.instrument import Environment, Instrument, VenueName
 from tradewind.core.mandate import Mandate
@@ -129,6 +130,8 @@ class Decider:
         exposure = self._exposure(facts, account_id, instrument, now)
         candidate = self._candidate(facts, account, instrument, exposure)
         answer = decide(facts.signal, self.view, mandate, candidate, exposure, now=now, max_age_s=self.max_age_s)
+        if isinstance(answer, Place) and instrument is None:
+            answer = Skip(SkipReason.UNKNOWN_INSTRUMENT, answer.working)
         decision_id = DecisionId(self.ids.new())
         row = _decision_row(decision_id, facts.signal, account, mandate, cell, answer, now)
         if isinstance(answer, Skip) or instrument is None:
@@ -143,7 +146,11 @@ class Decider:
         if signal.action is Action.CLOSE:
             symbol = self._held_symbol(facts, account.account_id)
             if symbol is not None:
-                return self.quotes.instrument(account.venue, account.environment, symbol)
+                try:
+                    return self.quotes.instrument(account.venue, account.environment, symbol)
+                except NotFound:
+                    # Its venue is switched off here, or lists the market no more: one account's trouble.
+                    return None
         preference = account.quote
         if mandate is not None and mandate.quote_preference is not None:
             preference = mandate.quote_preference

@@ -7,7 +7,7 @@ armed. An exit in doubt is never repeated: the next generation comes only after 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +15,6 @@ from typing import Any
 from tradewind.core.ids import IntentId
 from tradewind.core.instrument import Instrument
 from tradewind.core.order import (
-    CancelSent,
     IntentKind,
     Leg,
     Order,
@@ -25,13 +24,13 @@ from tradewind.core.order import (
 )
 from tradewind.core.protection import ExitCause
 from tradewind.execution import intent_store, store
-from tradewind.execution.desk import fact
+from tradewind.execution.cancels import RESTING_LEGS, CancelDesk
 from tradewind.execution.fanout import Dispatcher
 from tradewind.execution.intent_store import Intent
 from tradewind.execution.journal import Journal, new_order, next_generation
-from tradewind.execution.outcomes import Moved, Outcome
 from tradewind.execution.recorder import Recorder
 from tradewind.execution.scope import sell_scope
+from tradewind.execution.sellable import total, touches_lots
 from tradewind.execution.store import Stored
 from tradewind.execution.submit import Submitter
 from tradewind.infra.clock import Clock
@@ -42,20 +41,27 @@ from tradewind.portfolio.service import Portfolio
 
 _log = logger("execution.exits")
 
-_RESTING_LEGS = (OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED)
 # "retry with back-off (at most 30 s)" (order-protocol.md section 4).
 _BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _HALTED_RETRY = timedelta(seconds=5)
+# "It asks every second": whatever is in doubt is looked at again this soon.
+_DOUBT_RETRY = timedelta(seconds=1)
+# A position is not left without resting protection for longer than this because an exit failed.
+_NAKED_MAX = timedelta(seconds=1)
 EXIT_KINDS = (IntentKind.SIGNAL, IntentKind.ENGINE_EXIT, IntentKind.HAND)
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far an exit is: done, or to be looked at again at a time (None: when something moves)."""
+    """How far an exit is: done, or to be looked at again at a time (None: when something moves).
+
+    `is_backing_off`: the last try failed and the next is some time away, so protection goes up again.
+    """
 
     is_done: bool
     look_again_at: datetime | None = None
     is_halted: bool = False
+    is_backing_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,7 @@ class _Scene:
     in_scope: tuple[Holding, ...]
     protective: tuple[Order, ...]
     has_entry_in_doubt: bool
+    has_sell_unbooked: bool
 
 
 @dataclass(slots=True)
@@ -78,6 +85,7 @@ class ExitDesk:
     recorder: Recorder
     dispatcher: Dispatcher
     submitter: Submitter
+    cancels: CancelDesk
     clock: Clock
 
     async def carry_out(self, intent: Intent) -> Progress:
@@ -85,12 +93,16 @@ class ExitDesk:
         scene = await self.db.read(lambda tx: _scene(tx, intent.id))
         latest = scene.latest
         now = self.clock.now()
+        if scene.has_sell_unbooked:
+            # The venue says sold and the fills are not here yet: what is left is not known (section 4).
+            return Progress(False, now + _DOUBT_RETRY)
         if latest.is_ended:
             return await self._after_end(scene, now)
         if latest.state is not OrderState.INTENDED:
             return Progress(False)
         if latest.release_at > now:
-            return Progress(False, latest.release_at)
+            is_long = latest.release_at - now > _NAKED_MAX
+            return Progress(False, latest.release_at, is_backing_off=is_long)
         instrument = self._instrument(latest)
         if not instrument.is_trading:
             # Nothing is cancelled while the symbol stands still: the resting stop is all there is.
@@ -98,9 +110,18 @@ class ExitDesk:
         if scene.protective:
             return await self._free_coins(scene, now)
         if scene.has_entry_in_doubt and not scene.in_scope:
-            return Progress(False)
-        await self.dispatcher.send_exit(latest)
-        return await self.carry_out(intent) if await self._has_ended(latest) else Progress(False)
+            return Progress(False, now + _DOUBT_RETRY)
+        return await self._sell(intent, latest)
+
+    async def _sell(self, intent: Intent, order: Order) -> Progress:
+        await self.dispatcher.send_exit(order)
+        after = (await self.db.read(lambda tx: store.find_orders(tx, [order.id])))[order.id].order
+        if after.is_ended:
+            return await self.carry_out(intent)
+        if after.state is OrderState.INTENDED:
+            # It could not leave, or another sell of ours may still take the coins: first in line, soon.
+            return Progress(False, max(after.release_at, self.clock.now() + _DOUBT_RETRY))
+        return Progress(False)
 
     async def begin(self, holding: Holding, cause: ExitCause, detail: str) -> bool:
         """Record an engine's exit of one lot, unless one is under way; True if it was recorded."""
@@ -133,7 +154,7 @@ class ExitDesk:
         return await self.db.write(lambda tx: self._begin(tx, intent, order, now))
 
     def _begin(self, tx: Tx, intent: Intent, order: Order, now: datetime) -> bool:
-        for other in intent_store.list_open_intents(tx, EXIT_KINDS):
+        for other in intent_store.list_open_intents(tx, EXIT_KINDS, order.account_id, order.symbol):
             if covers_lot(other, intent):
                 return False
         self.journal.intend(tx, intent, [order], now)
@@ -145,49 +166,14 @@ class ExitDesk:
         for order in waiting:
             moved = await self.db.write(lambda tx, each=order: self._deny(tx, each))  # type: ignore[misc]
             self.recorder.announce(moved)
-        resting = [order for order in scene.protective if order.state in _RESTING_LEGS]
+        resting = [order for order in scene.protective if order.state in RESTING_LEGS]
         if not resting:
-            return Progress(False, now if waiting else None)
-        await self.cancel_list(resting, "exit")
+            return Progress(False, now if waiting else now + _DOUBT_RETRY)
+        retry_at = await self.cancels.cancel(resting, "exit")
+        if retry_at is not None:
+            return Progress(False, retry_at)
         again = await self.db.read(lambda tx: _scene(tx, scene.intent.id))
-        return Progress(False, None if again.protective else self.clock.now())
-
-    async def cancel_list(self, legs: Sequence[Order], reason: str) -> None:
-        """Record a cancel of resting legs, send it once, and record what the venue said."""
-        sent = []
-        for leg in legs:
-            event = CancelSent(self.clock.now(), reason)
-            after = await self.db.write(
-                lambda tx, each=leg, step=event: self.journal.step(tx, each.id, step, _RESTING_LEGS, self.clock.now())  # type: ignore[misc]
-            )
-            if after is not None:
-                sent.append((leg, after))
-        done: set[str | None] = set()
-        for _, after in sent:
-            key = after.list_client_id or after.id
-            if key in done:
-                continue
-            done.add(key)
-            await self._cancel(after, [each for _, each in sent])
-
-    async def _cancel(self, order: Order, siblings: Sequence[Order]) -> None:
-        reports = await self.submitter.cancel(order)
-        by_venue_id = {each.venue_order_id: each for each in siblings}
-        by_client_id = {each.client_order_id: each for each in siblings}
-        outcomes = []
-        for report in reports or ():
-            leg = by_venue_id.get(report.venue_order_id) or by_client_id.get(report.client_order_id)  # type: ignore[call-overload]
-            if leg is not None:
-                outcomes.append(Outcome(leg.id, fact(report, self.clock.now())))
-        await self.recorder.record(outcomes)
-        await self._hand_over_doubt(siblings)
-
-    async def _hand_over_doubt(self, legs: Sequence[Order]) -> None:
-        """What the answer did not end is in doubt: tell the reconciler, which asks at once."""
-        found = await self.db.read(lambda tx: store.find_orders(tx, [leg.id for leg in legs]))
-        left = [each.order for each in found.values() if each.order.state is OrderState.CANCEL_SENT]
-        before = {leg.id: leg for leg in legs}
-        self.recorder.announce([Moved(before[order.id], order) for order in left])
+        return Progress(False, self.clock.now() + (_DOUBT_RETRY if again.protective else timedelta(0)))
 
     async def _after_end(self, scene: _Scene, now: datetime) -> Progress:
         latest, intent = scene.latest, scene.intent
@@ -195,38 +181,31 @@ class ExitDesk:
             # A lot that came to light after a complete sale is sold at once; a failed sale backs off.
             is_complete = latest.state is OrderState.FILLED
             pause = 0.0 if is_complete else _BACKOFF_S[min(latest.generation, len(_BACKOFF_S) - 1)]
-            again = next_generation(
-                latest,
-                self.journal.ids,
-                now,
-                quantity=None if intent.kind is not IntentKind.HAND else latest.quantity,
-                release_at=now + timedelta(seconds=pause),
-            )
-            await self.db.write(lambda tx: self.journal.intend(tx, None, [again], now))
-            if latest.state is OrderState.REJECTED:
-                _log.warning("execution.exit.rejected", order_id=latest.id, reason=latest.reason)
-            return Progress(False, again.release_at)
+            release_at = now + timedelta(seconds=pause)
+            again = next_generation(latest, self.journal.ids, now, quantity=None, release_at=release_at)
+            await self.db.write(lambda tx: self._intend_again(tx, latest, again, now))
+            return Progress(False, again.release_at, is_backing_off=timedelta(seconds=pause) > _NAKED_MAX)
         if scene.has_entry_in_doubt:
-            return Progress(False)
+            return Progress(False, now + _DOUBT_RETRY)
         await self.db.write(lambda tx: intent_store.close_intent(tx, intent.id))
         return Progress(True)
 
+    def _intend_again(self, tx: Tx, latest: Order, again: Order, now: datetime) -> None:
+        self.journal.intend(tx, None, [again], now)
+        if latest.state is OrderState.REJECTED:
+            _log.warning("execution.exit.rejected", order_id=latest.id, reason=latest.reason)
+            detail = {"reason": latest.reason or "", "next_at": again.release_at.isoformat()}
+            self.journal.open_incident(tx, latest, "exit_rejected", detail, now)
+
     def _wants_more(self, scene: _Scene) -> bool:
-        if scene.latest.state is OrderState.DENIED or scene.intent.kind is IntentKind.HAND:
+        if scene.intent.kind is IntentKind.HAND:
             return False
         instrument = self._instrument(scene.latest)
         order = scene.latest
         price = self.submitter.desk.fresh_price(order.venue, order.environment, order.symbol)
-        for holding in scene.in_scope:
-            quantity = instrument.floor_quantity(holding.lot.quantity)
-            reference = price or holding.lot.entry_price
-            if reference is None or instrument.is_sellable(quantity, reference):
-                return True
-        return False
-
-    async def _has_ended(self, order: Order) -> bool:
-        found = await self.db.read(lambda tx: store.find_orders(tx, [order.id]))
-        return order.id in found and found[order.id].order.is_ended
+        held = total(holding.lot.quantity for holding in scene.in_scope)
+        reference = price or next((each.lot.entry_price for each in scene.in_scope), None)
+        return held.is_positive and (reference is None or instrument.is_sellable(held, reference))
 
     def _deny(self, tx: Tx, order: Order) -> list[Any]:
         current = store.find_orders(tx, [order.id], lock=True).get(order.id)
@@ -254,12 +233,30 @@ def _scene(tx: Tx, intent_id: IntentId) -> _Scene:
     exits = [each.order for each in store.list_of_intent(tx, intent_id) if each.order.leg is Leg.EXIT]
     latest = max(exits, key=lambda order: order.generation)
     in_scope = tuple(Portfolio.lots_in(tx, sell_scope(latest, intent)))
+    unsettled = store.list_unsettled(tx, latest.account_id, latest.symbol)
     lot_ids = {holding.lot.id for holding in in_scope}
-    undone: list[Stored] = store.list_not_ended(tx, latest.account_id, latest.symbol)
-    protective = tuple(
-        each.order for each in undone if each.order.leg in (Leg.STOP, Leg.TARGET) and each.order.lot_id in lot_ids
+    waits_for_entries = intent.lot_id is None and intent.kind is IntentKind.SIGNAL
+    return _Scene(
+        intent,
+        latest,
+        in_scope,
+        tuple(each.order for each in unsettled if _is_live_protection(each, lot_ids)),
+        waits_for_entries and any(_may_still_bring_coins(each, intent) for each in unsettled),
+        any(_is_unbooked_sell(tx, each) for each in unsettled),
     )
-    entries = [each.order for each in undone if each.order.leg is Leg.ENTRY]
-    in_doubt = any(order.source_id == intent.source_id and order.state is not OrderState.INTENDED for order in entries)
-    waits = intent.lot_id is None and intent.kind is IntentKind.SIGNAL and in_doubt
-    return _Scene(intent, latest, in_scope, protective, waits)
+
+
+def _is_live_protection(stored: Stored, lot_ids: Collection[str]) -> bool:
+    order = stored.order
+    return order.leg in (Leg.STOP, Leg.TARGET) and order.lot_id in lot_ids and not order.is_ended
+
+
+def _may_still_bring_coins(stored: Stored, intent: Intent) -> bool:
+    """An entry of the source that is on its way, in doubt, or filled without its fills being here."""
+    order = stored.order
+    is_of_source = order.leg is Leg.ENTRY and order.source_id == intent.source_id
+    return is_of_source and order.state is not OrderState.INTENDED
+
+
+def _is_unbooked_sell(tx: Tx, stored: Stored) -> bool:
+    return stored.order.side is Side.SELL and stored.lacks_fills and touches_lots(tx, stored.order)

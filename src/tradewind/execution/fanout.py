@@ -22,6 +22,7 @@ from tradewind.execution.journal import Claim, EntryGate, Journal
 from tradewind.execution.latch import Latch
 from tradewind.execution.outcomes import Moved
 from tradewind.execution.recorder import Recorder
+from tradewind.execution.sellable import Market
 from tradewind.execution.submit import Submitter
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import CommitInDoubt, Db
@@ -109,9 +110,13 @@ class Dispatcher:
 
     async def send_exit(self, order: Order) -> Claim:
         """Fix an exit's quantity, claim it and send it now. What it did is announced by the recorder."""
-        instrument = self.submitter.desk.instrument(order.venue, order.environment, order.symbol)
+        desk = self.submitter.desk
+        market = Market(
+            desk.instrument(order.venue, order.environment, order.symbol),
+            desk.fresh_price(order.venue, order.environment, order.symbol),
+        )
         claim = await self.db.write(
-            lambda tx: self.journal.claim_exit(tx, order.id, instrument, self.venue_now, self.clock.now())
+            lambda tx: self.journal.claim_exit(tx, order.id, market, self.venue_now, self.clock.now())
         )
         self.recorder.announce(claim.denied)
         self._announce(claim.sent)

@@ -20,7 +20,6 @@ from tradewind.core.instrument import Instrument
 from tradewind.core.money import EXACT, NOTHING, ZERO, Money, Price, Quantity, floor_to_step, plain
 from tradewind.core.order import GateKind, IntentKind, Leg, Order, OrderType, Side
 from tradewind.core.plan import day_start
-from tradewind.core.protection import PositionState
 from tradewind.core.risk import Refused, check
 from tradewind.core.symbols import SymbolRef
 from tradewind.execution import store
@@ -28,6 +27,7 @@ from tradewind.execution.deciding import Quotes
 from tradewind.execution.intent_store import Intent
 from tradewind.execution.journal import Journal, new_order
 from tradewind.execution.roster import AccountFacts, Roster
+from tradewind.execution.sellable import other_coins
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import Tx
 from tradewind.portfolio.service import balances_of, open_lots
@@ -200,7 +200,8 @@ class HandDesk:
         for holding in lots:
             ours = ours + holding.lot.quantity
         quantity = self._wanted_quantity(wanted, instrument, price)
-        most = ours if wanted.include_protected else self._other_coins(tx, account, instrument, lots)
+        others = other_coins(tx, account.account_id, instrument.symbol, instrument.base)
+        most = ours if wanted.include_protected else others
         if quantity is None:
             quantity = instrument.floor_quantity(most)
         if quantity > most or not instrument.is_sellable(quantity, price):
@@ -229,16 +230,6 @@ class HandDesk:
             return instrument.floor_quantity(Quantity(wanted.quantity))
         assert wanted.amount is not None
         return instrument.floor_quantity(Quantity(EXACT.divide(wanted.amount, price.value)))
-
-    @staticmethod
-    def _other_coins(tx: Tx, account: AccountFacts, instrument: Instrument, lots: Sequence[Any]) -> Quantity:
-        """Free coins that are not ours: ours that no resting order holds are free too, and not to be sold."""
-        held = balances_of(tx, [account.account_id])[account.account_id].get(instrument.base)
-        left = ZERO if held is None else held.free
-        for holding in lots:
-            if holding.state != PositionState.PROTECTED_NATIVE.value:
-                left = EXACT.subtract(left, holding.lot.quantity.value)
-        return Quantity(max(ZERO, left))
 
     @staticmethod
     def _sell_hint(

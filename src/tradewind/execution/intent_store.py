@@ -58,10 +58,16 @@ def insert_intents(tx: Tx, new: Sequence[Intent]) -> None:
     tx.execute(insert(intents), rows)
 
 
-def list_open_intents(tx: Tx, kinds: Iterable[IntentKind]) -> list[Intent]:
-    """Read intents that still want something, oldest first."""
+def list_open_intents(
+    tx: Tx, kinds: Iterable[IntentKind], account_id: AccountId | None = None, symbol: str | None = None
+) -> list[Intent]:
+    """Read intents that still want something, oldest first; of one account and symbol where named."""
     words = [kind.value for kind in kinds]
     query = select(intents).where(intents.c.is_done.is_(False), intents.c.kind.in_(words))
+    if account_id is not None:
+        query = query.where(intents.c.account_id == account_id)
+    if symbol is not None:
+        query = query.where(intents.c.symbol == symbol)
     return [_intent(row) for row in tx.execute(query.order_by(intents.c.created_at, intents.c.id))]
 
 

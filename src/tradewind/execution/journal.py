@@ -6,12 +6,12 @@ before a byte leaves (order-protocol.md section 3).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from tradewind.core.ids import AccountId, IntentId, OrderId, SourceId, client_order_id
+from tradewind.core.ids import AccountId, IntentId, OrderId, SignalId, SourceId, client_order_id
 from tradewind.core.instrument import Environment, Instrument, VenueName
 from tradewind.core.money import NOTHING, ZERO, Asset, Quantity
 from tradewind.core.order import (
@@ -22,20 +22,19 @@ from tradewind.core.order import (
     OrderEvent,
     OrderState,
     OutcomeLost,
-    Side,
     apply,
 )
-from tradewind.core.position import sellable
 from tradewind.execution import intent_store, record_store, store
 from tradewind.execution.intent_store import Intent
 from tradewind.execution.outcomes import Moved, Outcome
-from tradewind.execution.scope import event_row, sell_scope
+from tradewind.execution.scope import event_row
+from tradewind.execution.sellable import Hold, Market, covers, exit_quantity
 from tradewind.execution.words import order_note
 from tradewind.infra import outbox
 from tradewind.infra.db import Tx
 from tradewind.infra.ids import Ids
 from tradewind.infra.outbox import Note
-from tradewind.portfolio.service import Portfolio
+from tradewind.signals.service import is_superseded
 
 # Says why an entry of this account may not be claimed now; None: it may.
 EntryGate = Callable[[Tx, Sequence[Order]], Mapping[OrderId, str]]
@@ -132,24 +131,26 @@ class Journal:
         found = [stored.order for stored in store.find_orders(tx, ids, lock=True).values()]
         if len(found) != len(ids) or any(order.state is not OrderState.INTENDED for order in found):
             return ()
-        if not self._covers(tx, found):
+        if not covers(tx, found):
             self._move_all(tx, [(order, Denied(now, "position_changed")) for order in found], now)
             return ()
         moved = self._move_all(tx, [(order, self._claimed(order, venue_now, now)) for order in found], now)
         return tuple(move.after for move in moved)
 
-    def claim_exit(
-        self, tx: Tx, order_id: OrderId, instrument: Instrument, venue_now: VenueNow, now: datetime
-    ) -> Claim:
-        """Fix an exit's quantity from what may be sold now, and claim it; nothing to sell is DENIED."""
+    def claim_exit(self, tx: Tx, order_id: OrderId, market: Market, venue_now: VenueNow, now: datetime) -> Claim:
+        """Fix an exit's quantity from what may be sold now, and claim it.
+
+        Nothing held, or dust, is DENIED; where another sell of ours is under way the exit stays INTENDED.
+        """
         stored = store.find_orders(tx, [order_id], lock=True).get(order_id)
         if stored is None or stored.order.state is not OrderState.INTENDED or stored.order.release_at > now:
             return Claim((), ())
         order = stored.order
-        quantity = self._exit_quantity(tx, order, instrument)
-        if quantity is None:
-            moved = self._move_all(tx, [(order, Denied(now, "nothing_held"))], now)
-            return Claim((), tuple(moved))
+        quantity = exit_quantity(tx, order, market)
+        if quantity is Hold.OTHER_SELL:
+            return Claim((), ())
+        if isinstance(quantity, Hold):
+            return Claim((), tuple(self._move_all(tx, [(order, Denied(now, quantity.value))], now)))
         moved = self._move_all(tx, [(order, self._claimed(order, venue_now, now, quantity))], now)
         return Claim(tuple(move.after for move in moved), ())
 
@@ -157,14 +158,34 @@ class Journal:
         """Deny an order that has not been claimed."""
         return self._move_all(tx, [(order, Denied(now, reason))], now)
 
-    def step(
-        self, tx: Tx, order_id: OrderId, event: OrderEvent, expected: Sequence[OrderState], now: datetime
-    ) -> Order | None:
-        """Move one order by a step of ours if it still is in one of the expected states."""
-        stored = store.find_orders(tx, [order_id], lock=True).get(order_id)
-        if stored is None or stored.order.state not in expected:
-            return None
-        return self._move_all(tx, [(stored.order, event)], now)[0].after
+    def step_all(
+        self, tx: Tx, steps: Sequence[tuple[OrderId, OrderEvent]], expected: Collection[OrderState], now: datetime
+    ) -> list[Moved]:
+        """As `step` for several orders at once; those in another state are left alone."""
+        found = store.find_orders(tx, [order_id for order_id, _ in steps], lock=True)
+        fitting = [
+            (found[order_id].order, event)
+            for order_id, event in steps
+            if order_id in found and found[order_id].order.state in expected
+        ]
+        return self._move_all(tx, fitting, now)
+
+    def open_incident(self, tx: Tx, order: Order, kind: str, detail: Mapping[str, str], now: datetime) -> None:
+        """Record something a person should read, and tell the order's owner."""
+        incident_id = self.ids.new()
+        values = {"state": order.state.value, "executed": str(order.executed), **detail}
+        row = {
+            "id": incident_id,
+            "at": now,
+            "user_id": order.user_id,
+            "account_id": order.account_id,
+            "order_id": order.id,
+            "kind": kind,
+            "detail": values,
+        }
+        record_store.insert_incident(tx, row)
+        payload = {"id": incident_id, "rev": 0, "at": now.isoformat(), "kind": kind, "order_id": order.id, **values}
+        outbox.append(tx, [Note("incident", order.user_id, payload)], now)
 
     # --- recovering ------------------------------------------------------------------------------
 
@@ -180,6 +201,11 @@ class Journal:
         """Return orders of which the venue stated more than the fills we hold add up to."""
         return [stored.order for stored in store.list_lacking_fills(tx)]
 
+    @staticmethod
+    def overdue(tx: Tx, before: datetime) -> list[Order]:
+        """Return orders that should have left before a time and stand INTENDED still."""
+        return store.list_overdue(tx, before)
+
     # --- inside ----------------------------------------------------------------------------------
 
     def _claimed(self, order: Order, venue_now: VenueNow, now: datetime, quantity: Quantity | None = None) -> Claimed:
@@ -188,44 +214,19 @@ class Journal:
 
     def _entry_reasons(self, tx: Tx, due: Sequence[Order], gate: EntryGate, now: datetime) -> dict[OrderId, str]:
         reasons = dict(gate(tx, due))
+        overtaken: dict[SignalId, bool] = {}
         for order in due:
+            if order.is_known_to_venue:
+                reasons[order.id] = "at_venue"
+            if order.signal_id is not None:
+                if order.signal_id not in overtaken:
+                    overtaken[order.signal_id] = is_superseded(tx, order.signal_id)
+                if overtaken[order.signal_id]:
+                    reasons[order.id] = "superseded"
             fresh_until = intent_store.load_intent(tx, order.intent_id).detail.get("fresh_until")
             if fresh_until is not None and now > datetime.fromisoformat(fresh_until):
                 reasons[order.id] = "stale"
         return reasons
-
-    @staticmethod
-    def _covers(tx: Tx, legs: Sequence[Order]) -> bool:
-        """Say whether the lot still holds what these legs would sell, beside our other sells."""
-        first = legs[0]
-        assert first.lot_id is not None
-        assert first.quantity is not None
-        holding = Portfolio.lots_in(tx, sell_scope(first, intent_store.load_intent(tx, first.intent_id)))
-        held = holding[0].lot.quantity if holding else NOTHING
-        mine = {leg.id for leg in legs}
-        others = [each.order for each in store.list_of_lot(tx, first.lot_id) if each.order.id not in mine]
-        return sellable(held, sells_not_ended(others)) >= first.quantity
-
-    @staticmethod
-    def _exit_quantity(tx: Tx, order: Order, instrument: Instrument) -> Quantity | None:
-        intent = intent_store.load_intent(tx, order.intent_id)
-        scope = sell_scope(order, intent)
-        if not scope.touches_lots:
-            return order.quantity
-        in_scope = Portfolio.lots_in(tx, scope)
-        all_lots = Portfolio.lots_in(tx, replace(scope, lot_id=None, source_id=None))
-        others = [
-            each.order
-            for each in store.list_not_ended(tx, order.account_id, order.symbol)
-            if each.order.id != order.id
-            and sell_scope(each.order, intent_store.load_intent(tx, each.order.intent_id)).touches_lots
-        ]
-        held = _sum(each.lot.quantity for each in in_scope)
-        free = sellable(_sum(each.lot.quantity for each in all_lots), sells_not_ended(others))
-        wanted = min(held, free) if order.quantity is None else min(held, free, order.quantity)
-        floored = instrument.floor_quantity(wanted)
-        is_too_small = not floored.is_positive or floored.value < instrument.min_quantity
-        return None if is_too_small else floored
 
     def _move_all(self, tx: Tx, steps: Sequence[tuple[Order, OrderEvent]], now: datetime) -> list[Moved]:
         moved, rows = [], []
@@ -290,28 +291,6 @@ def new_order(
         source_id=intent.source_id,
         **fields,
     )
-
-
-def _touches_lots(tx: Tx, order: Order) -> bool:
-    return sell_scope(order, intent_store.load_intent(tx, order.intent_id)).touches_lots
-
-
-def sells_not_ended(orders: Sequence[Order]) -> list[Quantity]:
-    """Return what sells of ours may still take away; the legs of one list hold the same coins once."""
-    left: dict[str, Quantity] = {}
-    for order in orders:
-        if order.side is not Side.SELL or order.is_ended or order.quantity is None:
-            continue
-        key = order.list_client_id or order.id
-        left[key] = max(left.get(key, NOTHING), order.quantity - order.executed)
-    return list(left.values())
-
-
-def _sum(quantities: Iterable[Quantity]) -> Quantity:
-    total = NOTHING
-    for quantity in quantities:
-        total = total + quantity
-    return total
 
 
 def _decision_note(row: Mapping[str, Any], now: datetime) -> Note:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from tradewind.core.ids import AccountId, UserId, is_ours
 from tradewind.execution import record_store, store
@@ -24,6 +25,7 @@ from tradewind.infra.log import logger
 from tradewind.infra.outbox import Note
 from tradewind.portfolio.service import record_balances
 from tradewind.venues.base import (
+    AccountSnapshot,
     BalanceSeen,
     OrderEventSeen,
     StreamDown,
@@ -227,4 +229,17 @@ class Listener:
             _log.exception("execution.listen.refresh_failed", account_id=account_id)
             return
         self.on_credential(account_id, None)
-        await self.db.write(lambda tx: record_balances(tx, followed.user_id, account_id, snapshot.balances, asked_at))
+        await self._keep(followed, snapshot, asked_at)
+
+    async def _keep(self, followed: Followed, snapshot: AccountSnapshot, asked_at: datetime) -> None:
+        account_id = followed.account_id
+        try:
+            await self.db.write(
+                lambda tx: record_balances(tx, followed.user_id, account_id, snapshot.balances, asked_at)
+            )
+        except CommitInDoubt:
+            raise
+        except Exception:
+            # A busy or full database must not end the listening; the account is asked again soon.
+            _log.exception("execution.listen.balances_not_stored", account_id=account_id)
+            self._asked_at[account_id] = self.clock.monotonic() - self.quiet_s

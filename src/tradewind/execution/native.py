@@ -6,7 +6,7 @@ ended while quantity remains (order-protocol.md section 1).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from tradewind.core.ids import AccountId, IntentId, client_order_id
@@ -42,10 +42,14 @@ def intend_oco(
     return legs
 
 
-def user_cancels(past: Sequence[Order]) -> int:
-    """Count lists that ended by a cancel we never sent and the venue gave no cause for."""
+def user_cancels(past: Sequence[Order], cancelled_by_us: Collection[str]) -> int:
+    """Count lists that ended by a cancel we never sent and the venue gave no other cause for.
+
+    `cancelled_by_us` are the ids of orders for which the journal holds a cancel of ours.
+    """
     lists = {order.list_client_id for order in past if order.state is OrderState.CANCELED and not order.reason}
-    return len(lists)
+    ours = {order.list_client_id for order in past if order.id in cancelled_by_us}
+    return len(lists - ours)
 
 
 def last_refusal(past: Sequence[Order]) -> str | None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from tradewind.core.errors import NotFound
 from tradewind.core.ids import AccountId
 from tradewind.core.instrument import Environment, Instrument, VenueName
 from tradewind.core.money import Price
@@ -27,7 +28,8 @@ from tradewind.core.protection import (
     PositionState,
     wanted_protection,
 )
-from tradewind.execution import intent_store, store
+from tradewind.execution import intent_store, record_store, store
+from tradewind.execution.cancels import RESTING_LEGS
 from tradewind.execution.desk import Desk
 from tradewind.execution.exits import EXIT_KINDS, ExitDesk, covers_lot
 from tradewind.execution.fanout import Dispatcher
@@ -54,10 +56,23 @@ _RETRY_S = (1.0, 2.0, 5.0, 15.0, 60.0)
 # Native refused this often in a row: the watch carries the lot, native is tried again much later.
 _NATIVE_TRIES = 5
 _NATIVE_LATER_S = 300.0
-# Everything open is looked at this often even if nothing moved: clocks pass, prices fall silent.
+# Time alone changes some things; those are looked at this often, and everything open now and then.
 _SWEEP_S = 1.0
+_FULL_SWEEP_S = 30.0
 # A cancel that is not ours is answered once; a second one is the user's will.
 _USER_CANCELS_MAX = 2
+
+
+# Words in which a venue says that the price is already past the stop or the target.
+_BEYOND = {
+    "would_trigger_immediately": ExitCause.STOP,
+    "prices_out_of_order": ExitCause.STOP,
+    "would_match_immediately": ExitCause.TARGET,
+}
+_STOOD_DOWN = frozenset({PositionState.UNPROTECTED_BY_YOU.value, PositionState.DUST.value})
+_RESTLESS = frozenset(
+    {PositionState.UNPROTECTED.value, PositionState.HALTED.value, PositionState.BLIND.value, PositionState.DUST.value}
+)
 
 
 @dataclass(slots=True)
@@ -88,6 +103,7 @@ class Protector:
     _pending: dict[str, ExitCause] = field(default_factory=dict)
     _native_tries: dict[str, int] = field(default_factory=dict)
     _native_after: dict[str, float] = field(default_factory=dict)
+    _full_sweep_at: float = 0.0
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     # --- what calls ------------------------------------------------------------------------------
@@ -95,7 +111,9 @@ class Protector:
     async def load(self) -> list[Key]:
         """At start: arm every open lot from the database, before anything else is sent."""
         for holding in await self.db.read(open_lots):
-            self._arm(holding)
+            self._holdings[holding.lot.id] = holding
+            if holding.state not in _STOOD_DOWN:
+                self._arm(holding)
             self.look((holding.lot.account_id, holding.lot.symbol))
         for intent in await self.db.read(lambda tx: intent_store.list_open_intents(tx, EXIT_KINDS)):
             self.look((intent.account_id, intent.symbol))
@@ -110,7 +128,8 @@ class Protector:
     def on_moved(self, moved: Sequence[Moved]) -> None:
         """A fill or an end changes what is wanted."""
         for move in moved:
-            if move.new_fills or move.after.is_ended or move.after.state in RESTING:
+            came_back = move.after.state is OrderState.INTENDED and move.before.state is OrderState.SENT
+            if move.new_fills or move.after.is_ended or move.after.state in RESTING or came_back:
                 self.look((move.after.account_id, move.after.symbol))
 
     def on_price(self, venue: VenueName, environment: Environment, symbol: str, price: Price) -> None:
@@ -130,14 +149,30 @@ class Protector:
                 now = self.clock.now()
                 if self.clock.monotonic() - swept_at >= _SWEEP_S:
                     swept_at = self.clock.monotonic()
-                    for key in {(each.lot.account_id, each.lot.symbol) for each in self._holdings.values()}:
-                        self.look(key)
+                    self._sweep(now, swept_at)
                 for key, desk in list(self._keys.items()):
                     is_due = desk.look_again_at is not None and desk.look_again_at <= now
                     if not desk.is_busy and (desk.is_dirty or is_due):
                         desk.is_busy, desk.is_dirty, desk.look_again_at = True, False, None
                         tasks.create_task(self._guarded(key, desk), name=f"protect {key}")
                 await self._pause()
+
+    def _sweep(self, now: datetime, at: float) -> None:
+        """Look at what time alone can change: due exits, prices gone silent, states that are no rest."""
+        is_full = at - self._full_sweep_at >= _FULL_SWEEP_S
+        if is_full:
+            self._full_sweep_at = at
+        for holding in self._holdings.values():
+            if is_full or self._is_restless(holding, now):
+                self.look((holding.lot.account_id, holding.lot.symbol))
+
+    def _is_restless(self, holding: Holding, now: datetime) -> bool:
+        lot = holding.lot
+        if lot.time_exit_at is not None and lot.time_exit_at <= now:
+            return True
+        if holding.state == PositionState.PROTECTED_WATCHED.value:
+            return self.desk.fresh_price(holding.venue, holding.environment, lot.symbol) is None
+        return holding.state in _RESTLESS
 
     async def _pause(self) -> None:
         self._wake.clear()
@@ -157,6 +192,10 @@ class Protector:
             desk.look_again_at = await self.tend(key)
         except CommitInDoubt:
             raise
+        except NotFound as error:
+            # A venue that is switched off, or a market it no longer lists: nothing can be asked of it now.
+            _log.warning("execution.protect.no_market", account_id=key[0], symbol=key[1], code=error.code)
+            desk.look_again_at = self._in_s(_FULL_SWEEP_S)
         except Exception:
             _log.exception("execution.protect.failed", account_id=key[0], symbol=key[1])
             desk.look_again_at = self._in_s(_RETRY_S[0])
@@ -172,105 +211,136 @@ class Protector:
         """Carry out exits, then protect what is left; return when to look again at the latest."""
         account_id, symbol = key
         again: list[datetime] = []
-        intents = await self.db.read(lambda tx: intent_store.list_open_intents(tx, EXIT_KINDS))
-        leaving = [each for each in intents if (each.account_id, each.symbol) == key]
-        halted: set[str] = set()
-        for intent in leaving:
+        leaving: list[Intent] = []
+        is_halted = False
+        for intent in await self.db.read(lambda tx: intent_store.list_open_intents(tx, EXIT_KINDS, account_id, symbol)):
             progress = await self.exits.carry_out(intent)
             if progress.look_again_at is not None:
                 again.append(progress.look_again_at)
-            if progress.is_halted:
-                halted.add(intent.id)
+            is_halted = is_halted or progress.is_halted
+            if not progress.is_done and not progress.is_backing_off:
+                leaving.append(intent)
         lots = await self.db.read(lambda tx: open_lots(tx, account_ids=[account_id], symbol=symbol))
         self._forget_closed(key, lots)
         for holding in lots:
+            self._holdings[holding.lot.id] = holding
             exit_intent = next((each for each in leaving if _sells(each, holding)), None)
-            again.extend(await self._tend_lot(holding, exit_intent, is_halted=bool(halted)))
+            again.extend(await self._tend_lot(holding, exit_intent, is_halted=is_halted))
         return min(again, default=None)
 
     async def _tend_lot(self, holding: Holding, leaving: Intent | None, *, is_halted: bool) -> list[datetime]:
         """Bring one lot's protection up to what is wanted; return when to look again."""
         lot = holding.lot
-        self._arm(holding)
+        if self.desk.is_blind(lot.account_id):
+            self._arm(holding)
+            await self._note(holding, PositionState.BLIND, "credential_refused")
+            return []
         if leaving is not None:
+            self._arm(holding)
             state = PositionState.HALTED if is_halted else self._watched_state(holding)
             await self._note(holding, state, "exit_under_way")
             return []
-        if self.desk.is_blind(lot.account_id):
-            await self._note(holding, PositionState.BLIND, "credential_refused")
-            return []
+        if self._is_dust(holding):
+            return await self._stand_down(holding, PositionState.DUST, "below_venue_minimum")
+        orders = await self.db.read(lambda tx: store.list_of_lot(tx, lot.id))
+        legs = [each for each in orders if each.order.leg in LEGS]
+        live = [each.order for each in legs if not each.order.is_ended]
+        if not live and await self._is_users_will(holding, legs):
+            return await self._stand_down(holding, PositionState.UNPROTECTED_BY_YOU, self._will_of(holding))
+        self._arm(holding)
         cause = self._due_exit(holding)
-        if cause is not None:
-            await self._leave(holding, cause, "watched")
+        if cause is not None and await self._leave(holding, cause, "watched"):
+            self._pending.pop(lot.id, None)
             return []
-        orders = [each.order for each in await self.db.read(lambda tx: store.list_of_lot(tx, lot.id))]
-        legs = [order for order in orders if order.leg in (Leg.STOP, Leg.TARGET)]
-        live = [order for order in legs if not order.is_ended]
         if live:
             return await self._tend_live(holding, live)
         return await self._tend_bare(holding, legs)
 
     async def _tend_live(self, holding: Holding, live: list[Order]) -> list[datetime]:
-        instrument = self._instrument(holding)
-        wanted = instrument.floor_quantity(holding.lot.quantity)
         intended = [order for order in live if order.state is OrderState.INTENDED]
         if intended and len(intended) == len(live):
             # Recorded and not claimed: the process died in between, or the venue could not be reached.
             later = [order.release_at for order in intended if order.release_at > self.clock.now()]
-            if later:
-                await self._note(holding, self._watched_state(holding), "native_waits")
-                return later
-            await self._send(live)
-            return [self._in_s(_RETRY_S[0])]
-        if all(order.state in (OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED) for order in live):
-            held = max((order.quantity - order.executed for order in live if order.quantity), default=wanted)
-            if len({order.leg for order in live}) == 2 and held != wanted and held < wanted:
-                # More was bought than is protected: take it down and put up one that covers all.
-                await self.exits.cancel_list(live, "replace")
-                return [self.clock.now()]
+            if not later:
+                await self._send(live)
+                return [self._in_s(_RETRY_S[0])]
+            await self._note(holding, self._watched_state(holding), "native_waits")
+            return later
+        if not all(order.state in RESTING_LEGS for order in live):
+            await self._note(holding, self._watched_state(holding), "native_in_doubt")
+            return []
+        if self._is_covered(holding, live):
             self._native_tries.pop(holding.lot.id, None)
             await self._note(holding, PositionState.PROTECTED_NATIVE, None)
             return []
-        await self._note(holding, self._watched_state(holding), "native_in_doubt")
-        return []
+        # A stop that is gone, or more held than is protected: take the rest down and put up a whole one.
+        await self._note(holding, self._watched_state(holding), "native_replaced")
+        retry_at = await self.exits.cancels.cancel(live, "replace")
+        return [retry_at or self.clock.now()]
 
-    async def _tend_bare(self, holding: Holding, past: list[Order]) -> list[datetime]:
+    def _is_covered(self, holding: Holding, live: Sequence[Order]) -> bool:
+        """Say whether a resting stop covers what is held and can be sold."""
+        wanted = self._instrument(holding).floor_quantity(holding.lot.quantity)
+        stops = [order for order in live if order.leg is Leg.STOP and order.quantity is not None]
+        return any(order.quantity is not None and order.quantity - order.executed >= wanted for order in stops)
+
+    async def _tend_bare(self, holding: Holding, past: Sequence[Stored]) -> list[datetime]:
         lot, instrument = holding.lot, self._instrument(holding)
         entry = (await self.db.read(lambda tx: store.find_orders(tx, [lot.entry_order_id]))).get(lot.entry_order_id)
+        if any(each.lacks_fills for each in past):
+            await self._note(holding, self._watched_state(holding), "fills_on_their_way")
+            return [self._in_s(_RETRY_S[0])]
         if entry is not None and _may_still_fill(entry):
             await self._note(holding, self._watched_state(holding), "entry_not_ended")
             return [self._in_s(_RETRY_S[0])]
         if not instrument.is_trading:
             await self._note(holding, PositionState.HALTED, instrument.status.value)
             return [self._in_s(_RETRY_S[2])]
-        if user_cancels(past) >= _USER_CANCELS_MAX:
-            self.watch.disarm(lot.id)
-            await self._note(holding, PositionState.UNPROTECTED_BY_YOU, "cancelled_twice_by_you")
-            return []
         price = self.desk.fresh_price(holding.venue, holding.environment, lot.symbol)
         match wanted_protection(lot, instrument, price, self._means(holding)):
             case NothingWanted():
-                self.watch.disarm(lot.id)
-                await self._note(holding, PositionState.UNPROTECTED_BY_YOU, "opened_without_stop")
-                return []
+                return await self._stand_down(holding, PositionState.UNPROTECTED_BY_YOU, "opened_without_stop")
             case DustLeft():
-                self.watch.disarm(lot.id)
-                await self._note(holding, PositionState.DUST, "below_venue_minimum")
-                return []
+                return await self._stand_down(holding, PositionState.DUST, "below_venue_minimum")
             case MarketNow(cause=cause):
                 await self._leave(holding, cause, "price_already_beyond")
                 return []
             case OcoWanted() as oco:
-                return await self._place_oco(holding, oco, past)
+                return await self._place_oco(holding, oco, [each.order for each in past])
             case _:
-                state = self._watched_state(holding)
-                await self._note(holding, state, "watched")
+                await self._note(holding, self._watched_state(holding), "watched")
                 return [self._in_s(_RETRY_S[2])]
+
+    async def _stand_down(self, holding: Holding, state: PositionState, reason: str) -> list[datetime]:
+        """Nothing is wanted here: the watch goes, and so does whatever it had seen."""
+        self._disarm(holding.lot.id)
+        await self._note(holding, state, reason)
+        return []
+
+    async def _is_users_will(self, holding: Holding, legs: Sequence[Stored]) -> bool:
+        if holding.lot.stop is None and holding.lot.target is None:
+            return True
+        if not legs:
+            return False
+        ids = [each.order.id for each in legs]
+        ours = await self.db.read(lambda tx: record_store.cancelled_by_us(tx, ids))
+        return user_cancels([each.order for each in legs], ours) >= _USER_CANCELS_MAX
+
+    @staticmethod
+    def _will_of(holding: Holding) -> str:
+        has_levels = holding.lot.stop is not None or holding.lot.target is not None
+        return "cancelled_twice_by_you" if has_levels else "opened_without_stop"
+
+    def _is_dust(self, holding: Holding) -> bool:
+        """Too little to sell at the price now, or at the stop where no price is known."""
+        lot, instrument = holding.lot, self._instrument(holding)
+        price = self.desk.fresh_price(holding.venue, holding.environment, lot.symbol) or lot.stop or lot.entry_price
+        return price is not None and not instrument.is_sellable(lot.quantity, price)
 
     async def _place_oco(self, holding: Holding, oco: OcoWanted, past: list[Order]) -> list[datetime]:
         refused = last_refusal(past)
-        if refused == "would_trigger_immediately":
-            await self._leave(holding, ExitCause.STOP, "price_already_beyond")
+        if refused in _BEYOND:
+            await self._leave(holding, _BEYOND[refused], "price_already_beyond")
             return []
         if self.clock.monotonic() < self._native_after.get(holding.lot.id, 0.0):
             await self._note(holding, self._watched_state(holding), refused or "native_refused")
@@ -299,7 +369,7 @@ class Protector:
     def _on_hit(self, hit: Hit) -> None:
         """A level is reached: act at once where nothing native stands, after a while where it does."""
         holding = self._holdings.get(hit.lot_id)
-        if holding is None:
+        if holding is None or holding.state in _STOOD_DOWN:
             return
         now = self.clock.monotonic()
         first, last = self._hits.get(hit.lot_id, (now, now))
@@ -312,23 +382,30 @@ class Protector:
         self._pending[hit.lot_id] = hit.cause
         self.look((holding.lot.account_id, holding.lot.symbol))
 
-    async def _leave(self, holding: Holding, cause: ExitCause, detail: str) -> None:
-        if await self.exits.begin(holding, cause, detail):
+    async def _leave(self, holding: Holding, cause: ExitCause, detail: str) -> bool:
+        """Begin the engine's exit of a lot; False where one that covers it is under way."""
+        is_begun = await self.exits.begin(holding, cause, detail)
+        if is_begun:
             _log.info("execution.protect.exit", lot_id=holding.lot.id, cause=cause.value, detail=detail)
             await self._note(holding, self._watched_state(holding), f"exit_{cause.value}")
-        self.look((holding.lot.account_id, holding.lot.symbol))
+            self.look((holding.lot.account_id, holding.lot.symbol))
+        return is_begun
 
     def _due_exit(self, holding: Holding) -> ExitCause | None:
         """A level that was reached while only the watch stood, or the end of the holding time."""
-        cause = self._pending.pop(holding.lot.id, None)
+        cause = self._pending.get(holding.lot.id)
         if cause is not None:
             return cause
         time_exit_at = holding.lot.time_exit_at
         return ExitCause.TIME if time_exit_at is not None and time_exit_at <= self.clock.now() else None
 
+    def _disarm(self, lot_id: str) -> None:
+        self.watch.disarm(lot_id)
+        self._hits.pop(lot_id, None)
+        self._pending.pop(lot_id, None)
+
     def _arm(self, holding: Holding) -> None:
         lot = holding.lot
-        self._holdings[lot.id] = holding
         self.watch.arm((holding.venue, holding.environment, lot.symbol), Armed(lot.id, lot.stop, lot.target))
 
     def _forget_closed(self, key: Key, lots: Sequence[Holding]) -> None:
@@ -339,10 +416,8 @@ class Protector:
             if (each.lot.account_id, each.lot.symbol) == key and each.lot.id not in open_ids
         ]
         for lot_id in gone:
-            self.watch.disarm(lot_id)
+            self._disarm(lot_id)
             self._holdings.pop(lot_id, None)
-            self._hits.pop(lot_id, None)
-            self._pending.pop(lot_id, None)
             self._native_tries.pop(lot_id, None)
             self._native_after.pop(lot_id, None)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from tradewind.core.ids import AccountId, OrderId
 from tradewind.core.order import (
@@ -22,6 +22,7 @@ from tradewind.core.order import (
     Order,
     OrderState,
     OutcomeLost,
+    Side,
     VenueReport,
 )
 from tradewind.execution import intent_store, store
@@ -30,9 +31,10 @@ from tradewind.execution.journal import Journal, next_generation
 from tradewind.execution.outcomes import Moved, Outcome
 from tradewind.execution.recorder import Recorder
 from tradewind.execution.store import Stored
-from tradewind.infra.clock import Clock, to_ms
+from tradewind.infra.clock import Clock
 from tradewind.infra.db import CommitInDoubt, Db, Tx
 from tradewind.infra.log import logger
+from tradewind.signals.service import is_superseded
 from tradewind.venues.base import OrderReport, ResendRule, VenueClient, VenueFill
 from tradewind.venues.errors import CredentialRefused, SymbolUnknown, VenueError
 
@@ -41,6 +43,8 @@ _log = logger("execution.reconcile")
 # When an order in doubt is asked about, counted from the first doubt (binance.md section 8).
 _ASK_AT_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _ASK_LATER_S = 5.0
+# A sell in doubt is asked about every second: a position hangs on it (order-protocol.md section 4).
+_ASK_SELL_S = 1.0
 # Between the two "not found" that prove an absence; both come after the fence.
 _ABSENT_PAUSE_S = 1.0
 # A SENT order of this process without an outcome after send_by + request timeout + this is in doubt.
@@ -48,6 +52,7 @@ _OVERDUE_S = 2.0
 # A quiet account is looked at this often even when its stream is live.
 _DOUBTFUL_S = 30.0
 _ASKERS = 20
+_CANCEL_ANSWERS_S = 1.0
 # The venue's clock at execution may read a little less than the timestamp we signed.
 _LIST_MARGIN_MS = 2_000
 _IDLE_S = 0.5
@@ -64,6 +69,7 @@ class Doubt:
     absent_after_fence: int = 0
     is_asking: bool = False
     is_alarmed: bool = False
+    is_sell: bool = False
     last_asked_at: datetime | None = None
 
 
@@ -91,7 +97,7 @@ class Reconciler:
         """Take orders whose fate is not known, or whose fills are missing (idempotent)."""
         now = self.clock.monotonic()
         for order in orders:
-            self._doubts.setdefault(order.id, Doubt(order.id, now, now))
+            self._doubts.setdefault(order.id, Doubt(order.id, now, now, is_sell=order.side is Side.SELL))
         self._wake.set()
 
     def on_moved(self, moved: Sequence[Moved]) -> None:
@@ -121,6 +127,14 @@ class Reconciler:
         except TimeoutError:
             _log.warning("execution.reconcile.first_look_late", accounts=len(account_ids))
 
+    def poisoned(self, order_ids: Sequence[OrderId], error: str) -> None:
+        """An outcome could not be stored: ask the venue again, with a pause, and keep asking."""
+        now = self.clock.monotonic()
+        for order_id in order_ids:
+            _log.error("execution.reconcile.poisoned", order_id=order_id, error=error)
+            self._doubts.setdefault(order_id, Doubt(order_id, now, now + _DOUBTFUL_S)).next_at = now + _DOUBTFUL_S
+        self._wake.set()
+
     def doubts(self) -> list[Doubt]:
         """What is being asked about now, for the API."""
         return list(self._doubts.values())
@@ -129,6 +143,10 @@ class Reconciler:
         if move.before.state is not move.after.state:
             self._doubts.pop(move.after.id, None)
         self.doubt([move.after])
+        if move.after.state is OrderState.CANCEL_SENT and move.before.state is not OrderState.CANCEL_SENT:
+            # The cancel itself answers first; only its silence needs asking.
+            doubt = self._doubts[move.after.id]
+            doubt.next_at = max(doubt.next_at, doubt.since + _CANCEL_ANSWERS_S)
 
     def _watch_sent(self, order: Order) -> None:
         """Our own sending answers first; only its silence past every deadline becomes a doubt."""
@@ -169,6 +187,7 @@ class Reconciler:
         try:
             async with self._slots:
                 await self.ask(doubt)
+            await self._alarm_if_long(doubt)
         except VenueError as error:
             _log.info("execution.reconcile.no_answer", order_id=doubt.order_id, code=error.code)
         except CommitInDoubt:
@@ -176,23 +195,33 @@ class Reconciler:
         except Exception:
             _log.exception("execution.reconcile.failed", order_id=doubt.order_id)
         finally:
-            self._alarm_if_long(doubt)
             doubt.is_asking = False
             doubt.asked += 1
             doubt.next_at = max(doubt.next_at, self._next_time(doubt))
             self._wake.set()
 
-    def _alarm_if_long(self, doubt: Doubt) -> None:
+    async def _alarm_if_long(self, doubt: Doubt) -> None:
         """Doubt that lasts is told, once: somebody may have to look at the venue themselves."""
         is_long = self.clock.monotonic() - doubt.since > self.doubt_alarm_s
-        if is_long and not doubt.is_alarmed and doubt.order_id in self._doubts:
-            doubt.is_alarmed = True
-            _log.warning("execution.reconcile.doubt_lasts", order_id=doubt.order_id, asked=doubt.asked)
+        if not is_long or doubt.is_alarmed or doubt.order_id not in self._doubts:
+            return
+        doubt.is_alarmed = True
+        _log.warning("execution.reconcile.doubt_lasts", order_id=doubt.order_id, asked=doubt.asked)
+
+        def work(tx: Tx) -> None:
+            stored = store.find_orders(tx, [doubt.order_id]).get(doubt.order_id)
+            if stored is not None:
+                detail = {"asked": str(doubt.asked), "symbol": stored.order.symbol}
+                self.journal.open_incident(tx, stored.order, "doubt_lasts", detail, self.clock.now())
+
+        await self.db.write(work)
 
     def _next_time(self, doubt: Doubt) -> float:
         now = self.clock.monotonic()
         later = [doubt.since + offset for offset in _ASK_AT_S if doubt.since + offset > now]
-        return later[0] if later else now + (_ABSENT_PAUSE_S if doubt.absent_after_fence else _ASK_LATER_S)
+        if later:
+            return later[0] if not doubt.is_sell else min(later[0], now + _ASK_SELL_S)
+        return now + (_ABSENT_PAUSE_S if doubt.absent_after_fence or doubt.is_sell else _ASK_LATER_S)
 
     # --- one order -------------------------------------------------------------------------------
 
@@ -262,7 +291,8 @@ class Reconciler:
         listed = await client.orders_since(signer, instrument, signing_time_ms(order) - _LIST_MARGIN_MS)
         match = next((report for report in listed if report.client_order_id == order.client_order_id), None)
         if match is not None:
-            await self.recorder.record([Outcome(order.id, fact(match, self.clock.now()))])
+            stored = (await self.db.read(lambda tx: store.find_orders(tx, [order.id])))[order.id]
+            await self._found(client, stored, match, False)
             return
         if order.state in (OrderState.UNKNOWN, OrderState.BLIND):
             await self._conclude_absent(client, order)
@@ -274,26 +304,30 @@ class Reconciler:
             await self.recorder.record([Outcome(order.id, event)])
 
     async def _conclude_absent(self, client: VenueClient, order: Order) -> None:
-        moved = await self.recorder.record([Outcome(order.id, AbsenceProven(self.clock.now()))])
-        if not any(move.after.state is OrderState.NEVER_ARRIVED for move in moved):
-            return
-        if client.capabilities.resend is not ResendRule.NEW or order.leg is not Leg.ENTRY:
-            return
-        if order.generation > 0:
-            _log.warning("execution.reconcile.never_arrived_twice", order_id=order.id)
-            return
-        fresh = await self.db.write(lambda tx: self._resend(tx, order))
+        """Record that it never arrived and, in the same transaction, what follows from that."""
+        may_resend = client.capabilities.resend is ResendRule.NEW and order.leg is Leg.ENTRY and order.generation == 0
+
+        def work(tx: Tx) -> tuple[list[Moved], Order | None]:
+            now = self.clock.now()
+            moved = self.recorder.applier.apply_all(tx, [Outcome(order.id, AbsenceProven(now))], now)
+            is_proven = any(move.after.state is OrderState.NEVER_ARRIVED for move in moved)
+            fresh = self._resend(tx, order, now) if is_proven and may_resend else None
+            if is_proven and fresh is None and order.leg is Leg.ENTRY:
+                self.journal.open_incident(tx, order, "never_arrived", {"symbol": order.symbol}, now)
+            return moved, fresh
+
+        moved, fresh = await self.db.write(work)
+        self.recorder.announce(moved)
         if fresh is not None:
             self.on_resend([fresh])
 
-    def _resend(self, tx: Tx, order: Order) -> Order | None:
-        """An entry that never arrived goes out once more while it is fresh, under a new generation."""
-        now = self.clock.now()
-        intent = intent_store.load_intent(tx, order.intent_id)
-        fresh_until = intent.detail.get("fresh_until")
+    def _resend(self, tx: Tx, order: Order, now: datetime) -> Order | None:
+        """An entry that never arrived goes out once more while it is fresh and no close has overtaken it."""
+        fresh_until = intent_store.load_intent(tx, order.intent_id).detail.get("fresh_until")
         is_late = fresh_until is not None and now > datetime.fromisoformat(fresh_until)
+        is_overtaken = order.signal_id is not None and is_superseded(tx, order.signal_id)
         generations = [each.order.generation for each in store.list_of_intent(tx, order.intent_id)]
-        if is_late or max(generations) > order.generation:
+        if is_late or is_overtaken or max(generations) > order.generation:
             return None
         again = next_generation(order, self.journal.ids, now)
         self.journal.intend(tx, None, [again], now)
@@ -302,17 +336,18 @@ class Reconciler:
     async def _is_past_fence(self, client: VenueClient, order: Order) -> bool:
         fence_at = signing_time_ms(order) + client.capabilities.fence_ms
         if order.state is OrderState.CANCEL_SENT:
-            fence_at = client.capabilities.fence_ms + (to_ms(order.ended_at or self._cancel_time(order)))
+            fence_at = self._cancelled_at_ms(client, order) + client.capabilities.fence_ms
         if client.confirmed_venue_ms() > fence_at:
             return True
         if client.venue_now_ms() <= fence_at:
             return False
         return await client.server_time() > fence_at
 
-    def _cancel_time(self, order: Order) -> datetime:
+    def _cancelled_at_ms(self, client: VenueClient, order: Order) -> int:
+        """When the cancel left, in the venue's time: by the age of the doubt, which our wall clock cannot move."""
         doubt = self._doubts.get(order.id)
-        age = 0.0 if doubt is None else self.clock.monotonic() - doubt.since
-        return self.clock.now() - timedelta(seconds=age)
+        age_s = 0.0 if doubt is None else self.clock.monotonic() - doubt.since
+        return client.venue_now_ms() - int(age_s * 1_000)
 
     # --- one account -----------------------------------------------------------------------------
 

@@ -10,7 +10,8 @@ import msgspec
 from sqlalchemy import Row, and_, func, insert, select
 
 from tradewind.core.ids import OrderId, UserId
-from tradewind.core.order import IntentKind
+from tradewind.core.money import EXACT
+from tradewind.core.order import IntentKind, Order, OrderState
 from tradewind.execution.tables import decisions, fills, incidents, order_events, orders
 from tradewind.infra.db import Tx
 
@@ -27,10 +28,31 @@ def list_events(tx: Tx, user_id: UserId, order_id: str) -> list[Row[Any]]:
     return list(tx.execute(query.order_by(order_events.c.seq)))
 
 
-def known_fill_ids(tx: Tx, order_id: OrderId) -> dict[str, Decimal]:
-    """Read the fills already booked of an order: id to quantity."""
-    query = select(fills.c.fill_id, fills.c.quantity).where(fills.c.order_id == order_id)
-    return {row.fill_id: row.quantity for row in tx.execute(query)}
+def cancelled_by_us(tx: Tx, order_ids: Sequence[OrderId]) -> set[str]:
+    """Return which of these orders we ever sent a cancel for."""
+    query = select(order_events.c.order_id).where(
+        order_events.c.order_id.in_(list(order_ids)), order_events.c.to_state == OrderState.CANCEL_SENT.value
+    )
+    return set(tx.execute(query).scalars())
+
+
+def known_fills(tx: Tx, order: Order, fill_ids: Sequence[str]) -> set[tuple[str, str]]:
+    """Return which of these fills are booked already, as (venue order id, fill id): the table's own key."""
+    query = select(fills.c.venue_order_id, fills.c.fill_id).where(
+        fills.c.venue == order.venue,
+        fills.c.account_id == order.account_id,
+        fills.c.symbol == order.symbol,
+        fills.c.fill_id.in_(list(fill_ids)),
+    )
+    return {(row.venue_order_id, row.fill_id) for row in tx.execute(query)}
+
+
+def booked_quote(tx: Tx, order_id: OrderId) -> Decimal:
+    """Add up the quote amounts of an order's booked fills."""
+    summed = Decimal(0)
+    for amount in tx.execute(select(fills.c.quote_amount).where(fills.c.order_id == order_id)).scalars():
+        summed = EXACT.add(summed, amount)
+    return summed
 
 
 def insert_fill(tx: Tx, values: Mapping[str, Any]) -> None:

@@ -10,6 +10,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from sqlalchemy.exc import OperationalError
+
+from tradewind.core.ids import OrderId
 from tradewind.execution.apply import Applier
 from tradewind.execution.latch import Latch
 from tradewind.execution.outcomes import Moved, Outcome
@@ -20,11 +23,12 @@ from tradewind.infra.log import logger
 _log = logger("execution.recorder")
 
 MovedListener = Callable[[Sequence[Moved]], None]
+_Waiting = tuple[Sequence[Outcome], asyncio.Future[list[Moved]]]
 
 # Waiting outcomes at most; a venue that tells more than this between two commits is told to wait.
 _QUEUE_MAX = 20_000
 _BATCH_MAX = 1_000
-# A write that fails without doubt (locked, disk full) is tried again: facts must not be lost.
+# A write that a busy or full database refuses is tried again after this.
 _RETRY_S = 0.5
 
 
@@ -37,9 +41,9 @@ class Recorder:
     clock: Clock
     latch: Latch
     listeners: list[MovedListener] = field(default_factory=list)
-    _queue: asyncio.Queue[tuple[Sequence[Outcome], asyncio.Future[list[Moved]]]] = field(
-        default_factory=lambda: asyncio.Queue(_QUEUE_MAX)
-    )
+    # Told of orders whose outcome could not be stored, with the kind of error.
+    on_poison: Callable[[Sequence[OrderId], str], None] | None = None
+    _queue: asyncio.Queue[_Waiting] = field(default_factory=lambda: asyncio.Queue(_QUEUE_MAX))
 
     async def record(self, outcomes: Sequence[Outcome]) -> list[Moved]:
         """Commit these outcomes and return what they moved."""
@@ -63,25 +67,56 @@ class Recorder:
                 batch.append(self._queue.get_nowait())
             await self._commit(batch)
 
-    async def _commit(self, batch: list[tuple[Sequence[Outcome], asyncio.Future[list[Moved]]]]) -> None:
-        outcomes = [outcome for group, _ in batch for outcome in group]
+    async def _commit(self, batch: list[_Waiting]) -> None:
+        """Commit a batch as one transaction; what cannot be stored is put aside, the rest goes on."""
+        try:
+            moved = await self._write([outcome for group, _ in batch for outcome in group])
+        except CommitInDoubt as error:
+            self._give_up(batch, error)
+            raise
+        except Exception:
+            _log.exception("execution.recorder.batch_failed", groups=len(batch))
+            for waiting in batch:
+                await self._commit_alone(waiting)
+            return
+        self.announce(moved)
+        for group, done in batch:
+            _settle(done, group, moved)
+
+    async def _commit_alone(self, waiting: _Waiting) -> None:
+        """One account's poison never holds up another: it is told, and the venue is asked again."""
+        group, done = waiting
+        try:
+            moved = await self._write(group)
+        except CommitInDoubt as error:
+            self._give_up([waiting], error)
+            raise
+        except Exception as error:
+            _log.exception("execution.recorder.outcome_not_stored", orders=[each.order_id for each in group])
+            if self.on_poison is not None:
+                self.on_poison([each.order_id for each in group], type(error).__name__)
+            _settle(done, group, [])
+            return
+        self.announce(moved)
+        _settle(done, group, moved)
+
+    async def _write(self, outcomes: Sequence[Outcome]) -> list[Moved]:
+        """Write outcomes; a database that is busy or full is waited for, because facts must not be lost."""
         while True:
             try:
-                moved = await self.db.write(lambda tx: self.applier.apply_all(tx, outcomes, self.clock.now()))
-                break
-            except CommitInDoubt as error:
-                self.latch.close("commit_in_doubt")
-                for _, done in batch:
-                    if not done.done():
-                        done.set_exception(error)
-                raise
-            except Exception:
-                _log.exception("execution.recorder.commit_failed", outcomes=len(outcomes))
+                return await self.db.write(lambda tx: self.applier.apply_all(tx, outcomes, self.clock.now()))
+            except OperationalError as error:
+                _log.warning("execution.recorder.database_busy", outcomes=len(outcomes), error=str(error.orig))
                 await self.clock.sleep(_RETRY_S)
-        self.announce(moved)
-        by_order: dict[str, list[Moved]] = {}
-        for move in moved:
-            by_order.setdefault(move.after.id, []).append(move)
-        for group, done in batch:
+
+    def _give_up(self, batch: Sequence[_Waiting], error: CommitInDoubt) -> None:
+        self.latch.close("commit_in_doubt")
+        for _, done in batch:
             if not done.done():
-                done.set_result([move for outcome in group for move in by_order.get(outcome.order_id, [])])
+                done.set_exception(error)
+
+
+def _settle(done: asyncio.Future[list[Moved]], group: Sequence[Outcome], moved: Sequence[Moved]) -> None:
+    if not done.done():
+        ids = {outcome.order_id for outcome in group}
+        done.set_result([move for move in moved if move.after.id in ids])

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, insert, or_, select, update
 
 from tradewind.core.ids import (
     AccountId,
@@ -29,6 +29,8 @@ from tradewind.execution.tables import (
 )
 from tradewind.infra.db import Tx
 
+# The column's width; a venue's words may be longer.
+_REASON_CHARS = 200
 _ENDED_WORDS = tuple(sorted(state.value for state in ENDED))
 
 
@@ -82,7 +84,7 @@ def to_row(order: Order) -> dict[str, Any]:
         "owner_epoch": order.owner_epoch,
         "send_by_ms": order.send_by_ms,
         "signed_at_ms": order.signed_at_ms,
-        "reason": order.reason,
+        "reason": None if order.reason is None else order.reason[:_REASON_CHARS],
         "is_stand_in": order.is_stand_in,
         "created_at": order.created_at,
         "release_at": order.release_at,
@@ -189,6 +191,34 @@ def list_not_ended(tx: Tx, account_id: AccountId, symbol: str | None = None) -> 
     return [from_row(row) for row in tx.execute(query.order_by(orders.c.created_at, orders.c.id))]
 
 
+def list_unsettled(tx: Tx, account_id: AccountId, symbol: str) -> list[Stored]:
+    """Read an account's orders that have not ended, or of which not every fill is booked."""
+    query = select(orders).where(
+        orders.c.account_id == account_id,
+        orders.c.symbol == symbol,
+        or_(orders.c.state.not_in(_ENDED_WORDS), orders.c.executed != orders.c.booked),
+    )
+    found = [from_row(row) for row in tx.execute(query.order_by(orders.c.created_at, orders.c.id))]
+    return [stored for stored in found if not stored.order.is_ended or stored.lacks_fills]
+
+
+def list_sells_after(tx: Tx, account_id: AccountId, symbol: str, since: datetime) -> list[Stored]:
+    """Read an account's sells that have not ended, or ended at or after a time."""
+    query = select(orders).where(
+        orders.c.account_id == account_id,
+        orders.c.symbol == symbol,
+        orders.c.side == Side.SELL.value,
+        or_(orders.c.state.not_in(_ENDED_WORDS), orders.c.ended_at >= since),
+    )
+    return [from_row(row) for row in tx.execute(query)]
+
+
+def list_overdue(tx: Tx, before: datetime) -> list[Order]:
+    """Read orders that stand INTENDED although their release time passed before a time."""
+    query = select(orders).where(orders.c.state == OrderState.INTENDED.value, orders.c.release_at < before)
+    return [from_row(row).order for row in tx.execute(query.order_by(orders.c.release_at, orders.c.id).limit(5_000))]
+
+
 def list_lacking_fills(tx: Tx) -> list[Stored]:
     """Read orders of which the venue stated more than we hold fills for."""
     # Text columns are compared for inequality only; the size is judged in Decimal.
@@ -209,14 +239,15 @@ def list_of_lot(tx: Tx, lot_id: str) -> list[Stored]:
 
 
 def list_entries_undone(tx: Tx, source_id: SourceId, base: Asset) -> list[Stored]:
-    """Read entries of a source in an asset that have not ended."""
+    """Read entries of a source in an asset that have not ended, or whose fills are not all booked."""
     query = select(orders).where(
         orders.c.source_id == source_id,
         orders.c.base == base,
         orders.c.leg == Leg.ENTRY.value,
-        orders.c.state.not_in(_ENDED_WORDS),
+        or_(orders.c.state.not_in(_ENDED_WORDS), orders.c.executed != orders.c.booked),
     )
-    return [from_row(row) for row in tx.execute(query)]
+    found = [from_row(row) for row in tx.execute(query)]
+    return [stored for stored in found if not stored.order.is_ended or stored.lacks_fills]
 
 
 def list_of_user(
@@ -240,13 +271,14 @@ def find_of_user(tx: Tx, user_id: UserId, order_id: str) -> Stored | None:
 
 
 def committed_spend(tx: Tx, account_ids: Sequence[AccountId]) -> list[Stored]:
-    """Read entries not ended, BLIND included, of these accounts (they count against budgets)."""
+    """Read entries not ended or not fully booked, BLIND included, of these accounts: they bind money."""
     query = select(orders).where(
         orders.c.account_id.in_(list(account_ids)),
         orders.c.leg == Leg.ENTRY.value,
-        orders.c.state.not_in(_ENDED_WORDS),
+        or_(orders.c.state.not_in(_ENDED_WORDS), orders.c.executed != orders.c.booked),
     )
-    return [from_row(row) for row in tx.execute(query)]
+    found = [from_row(row) for row in tx.execute(query)]
+    return [stored for stored in found if not stored.order.is_ended or stored.lacks_fills]
 
 
 def entries_since(tx: Tx, account_ids: Sequence[AccountId], since: datetime) -> list[Stored]:

@@ -48,6 +48,17 @@ _RETURN_DELAY = timedelta(milliseconds=250)
 _CREDENTIAL_DELAY = timedelta(seconds=30)
 
 
+@dataclass(frozen=True, slots=True)
+class CancelAnswer:
+    """What became of a cancel: the venue's reports; or, with `retry_at`, proof that it changed nothing.
+
+    Neither: nobody knows, and somebody must ask about the orders.
+    """
+
+    reports: tuple[OrderReport, ...]
+    retry_at: datetime | None = None
+
+
 @dataclass(slots=True)
 class Submitter:
     """Turns claimed orders into requests and answers into outcomes."""
@@ -85,21 +96,23 @@ class Submitter:
         self.on_credential(stop.account_id, None)
         return self._accepted([stop, target], ack)
 
-    async def cancel(self, order: Order) -> tuple[OrderReport, ...] | None:
-        """Ask the venue to cancel; its reports, or None when nothing certain came back.
-
-        Whatever the answer, the truth is found by asking about the order (reconcile).
-        """
+    async def cancel(self, order: Order) -> CancelAnswer:
+        """Ask the venue to cancel, once, and say what its answer proves."""
         try:
             client, signer, instrument = self._bench(order)
-            return await client.cancel(signer, reference(order, instrument))
+            return CancelAnswer(await client.cancel(signer, reference(order, instrument)))
         except asyncio.CancelledError:
             raise
+        except CredentialRefused as error:
+            self.on_credential(order.account_id, error.code)
+            return CancelAnswer((), retry_at=self.clock.now() + _CREDENTIAL_DELAY)
+        except (NotSent, NotExecuted) as error:
+            return CancelAnswer((), retry_at=_retry_at(error, self.clock.now()))
         except VenueError as error:
             _log.info("execution.cancel.not_certain", order_id=order.id, code=error.code)
         except Exception:
             _log.exception("execution.cancel.failed", order_id=order.id)
-        return None
+        return CancelAnswer(())
 
     def _bench(self, order: Order) -> tuple[VenueClient, Signer, Instrument]:
         client = self.desk.client(order.venue, order.environment)

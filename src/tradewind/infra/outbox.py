@@ -92,8 +92,10 @@ class Outbox:
             except Exception:
                 _log.exception("infra.outbox.drain_failed")
                 await self._clock.sleep(_TICK_S)
+            # Not wait_for: in Python 3.11 it may swallow a cancel that meets a wake-up.
             try:
-                await asyncio.wait_for(self._wake.wait(), _TICK_S)
+                async with asyncio.timeout(_TICK_S):
+                    await self._wake.wait()
             except TimeoutError:
                 continue
 

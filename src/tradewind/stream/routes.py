@@ -177,7 +177,8 @@ async def _receive(socket: WebSocket, outlet: Outlet, has_spoken: asyncio.Event)
 async def _send(socket: WebSocket, outlet: Outlet, has_spoken: asyncio.Event) -> None:
     await _send_text(socket, encode(outlet.hello()))
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(has_spoken.wait(), _RESUME_GRACE_S)
+        async with asyncio.timeout(_RESUME_GRACE_S):
+            await has_spoken.wait()
     while True:
         await outlet.ready.wait()
         for frame in outlet.drain():

@@ -228,3 +228,12 @@ async def test_server_time_when_one_answer_jumps_then_it_is_no_time_to_pass_a_fe
         assert caught.value.code == "time_not_believed"
         assert client.confirmed_venue_ms() == confirmed
         assert await client.server_time() > confirmed + 3_000_000  # said again
+
+
+async def test_health_when_venue_refuses_our_country_then_unhealthy_and_asking_again_is_spared() -> None:
+    async with venue() as (script, client):
+        script.on("GET", "/api/v3/time", error(0, "Service unavailable from a restricted location.", 451))
+        with pytest.raises(VenueDown):
+            await client.start()
+        assert len(script.calls("GET", "/api/v3/time")) == 1
+        assert not client.health().is_healthy

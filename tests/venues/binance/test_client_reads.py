@@ -211,3 +211,12 @@ async def test_test_order_when_refused_then_the_venues_reason_and_it_may_be_trie
         assert caught.value.code == "quantity_not_allowed"
         await client.test_order(Signer(), buy())
         assert script.calls(*ORDER) == []
+
+
+async def test_read_when_timestamp_is_refused_whatever_we_measure_then_said_so_and_not_asked_for_ever() -> None:
+    async with venue() as (script, client):
+        script.on("GET", "/api/v3/order", error(-1021, "Timestamp for this request is outside of the recvWindow."))
+        with pytest.raises(VenueDown) as caught:
+            await client.find_order(Signer(), ref())
+        assert caught.value.code == "code_-1021"
+        assert len(script.calls("GET", "/api/v3/order")) == 2

@@ -36,7 +36,7 @@ def blocked_until_ms(error: ApiError, now_ms: int, stated_s: int | None) -> int 
         wait_ms = _FORBIDDEN_MS
     elif error.status == 418:
         wait_ms = _BAN_MS_MIN
-    elif error.status == 429:
+    elif error.status == 429 or error.code == -1003:
         wait_ms = _MINUTE_MS - now_ms % _MINUTE_MS
     else:
         return None
@@ -58,7 +58,7 @@ def read_failure(error: ApiError, retry_at_ms: int | None) -> VenueError:
     if error.code == -1121:
         return SymbolUnknown("symbol_unknown", "The venue does not list this symbol.")
     if error.code == -1021:
-        return ClockRefused("timestamp", "The venue says our timestamp is outside its window.")
+        return ClockRefused("code_-1021", "The venue says our timestamp is outside its window.")
     # Passing troubles of the venue; the rest of the 4xx would be answered the same again.
     if error.status >= 500 or error.code in (-1000, -1001, -1006, -1007, -1008):
         name = f"code_{error.code}" if error.code is not None else f"http_{error.status}"
@@ -75,6 +75,11 @@ def credential_words(name: str) -> str:
         "key_refused": "The venue refused the key: wrong key, an IP list without this server, or a missing right.",
     }
     return words.get(name, "The venue refused the key.")
+
+
+def is_usable(reply: HttpReply) -> bool:
+    """Whether an answer shows a venue we can work with: not in trouble, and not turning us away at the door."""
+    return reply.status < 500 and reply.status not in (403, 418, 429, 451)
 
 
 def used_weight(reply: HttpReply) -> int | None:

@@ -33,6 +33,7 @@ from tradewind.venues.binance.failures import (
     BUSY_MS,
     ClockRefused,
     blocked_until_ms,
+    is_usable,
     read_failure,
     used_weight,
 )
@@ -233,7 +234,7 @@ class Rest:
         self.budget.settle(permit, stated=stated)
 
     def _parse(self, reply: HttpReply, parse: Callable[[HttpReply], T], signer: Signer | None) -> T:
-        self.health.answered(reply.elapsed_s, is_usable=reply.status < 500)
+        self.health.answered(reply.elapsed_s, is_usable=is_usable(reply))
         if reply.status == 200:
             try:
                 return parse(reply)
@@ -268,7 +269,7 @@ class Rest:
             reply = await self._write(job, request, gate, signed_at_ms)
         finally:
             self._settle_order(job, permit, reply, was_sent=gate is not None and gate.was_passed)
-        self.health.answered(reply.elapsed_s, is_usable=reply.status < 500)
+        self.health.answered(reply.elapsed_s, is_usable=is_usable(reply))
         come_back_ms: int | None = None
         if reply.status != 200:
             come_back_ms = self._note_limits(reply, read_error(reply.status, reply.body), job.signer)

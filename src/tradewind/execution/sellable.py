@@ -1,0 +1,154 @@
+"""What may be sold: held, less everything that is being sold or was sold and is not booked yet.
+
+Rules of this file (order-protocol.md section 4):
+1. A sell of ours counts against what is held until it has ended AND its fills are booked: the venue's word
+   "filled" moves no lot by itself.
+2. The legs of one list hold the same coins once.
+3. Coins that belong to lots are never sold as the user's others, whether a resting order holds them or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from tradewind.core.ids import AccountId, OrderId
+from tradewind.core.instrument import Instrument
+from tradewind.core.money import EXACT, NOTHING, ZERO, Asset, Price, Quantity
+from tradewind.core.order import RESTING, Leg, Order, Side
+from tradewind.core.position import sellable
+from tradewind.execution import intent_store, store
+from tradewind.execution.scope import sell_scope
+from tradewind.execution.store import Stored
+from tradewind.infra.db import Tx
+from tradewind.portfolio.service import Portfolio, balances_of, open_lots
+
+
+class Hold(StrEnum):
+    """Why an exit cannot be claimed with a quantity now."""
+
+    NOTHING_HELD = "nothing_held"
+    DUST = "dust"
+    # Something is held, and another sell of ours may still take it: wait for that one.
+    OTHER_SELL = "other_sell"
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """The rules of the market and a fresh price of it, if one is known."""
+
+    instrument: Instrument
+    price: Price | None
+
+
+def sells_open(orders: Sequence[Stored]) -> list[Quantity]:
+    """Return what our sells may still take out of the lots, each list once."""
+    resting: dict[str, Quantity] = {}
+    unbooked: dict[str, Quantity] = {}
+    for stored in orders:
+        order = stored.order
+        if order.side is not Side.SELL or order.quantity is None:
+            continue
+        key = order.list_client_id or order.id
+        missing = Quantity(max(ZERO, EXACT.subtract(order.executed.value, stored.booked)))
+        unbooked[key] = unbooked.get(key, NOTHING) + missing
+        if not order.is_ended:
+            left = Quantity(max(ZERO, EXACT.subtract(order.quantity.value, order.executed.value)))
+            resting[key] = max(resting.get(key, NOTHING), left)
+    keys = sorted(resting.keys() | unbooked.keys())
+    totals = [resting.get(key, NOTHING) + unbooked.get(key, NOTHING) for key in keys]
+    return [total for total in totals if total.is_positive]
+
+
+def covers(tx: Tx, legs: Sequence[Order]) -> bool:
+    """Say whether the lot still holds what these protective legs would sell, beside our other sells."""
+    first = legs[0]
+    assert first.lot_id is not None
+    assert first.quantity is not None
+    holding = Portfolio.lots_in(tx, sell_scope(first, intent_store.load_intent(tx, first.intent_id)))
+    held = holding[0].lot.quantity if holding else NOTHING
+    mine = {leg.id for leg in legs}
+    others = [each for each in store.list_of_lot(tx, first.lot_id) if each.order.id not in mine]
+    return sellable(held, sells_open(others)) >= first.quantity
+
+
+def exit_quantity(tx: Tx, order: Order, market: Market) -> Quantity | Hold:
+    """Fix how much an exit sells now; under the account's row lock."""
+    scope = sell_scope(order, intent_store.load_intent(tx, order.intent_id))
+    if not scope.touches_lots:
+        return _of_other_coins(tx, order, market)
+    held = total(each.lot.quantity for each in Portfolio.lots_in(tx, scope))
+    if not held.is_positive:
+        return Hold.NOTHING_HELD
+    wanted = held if order.quantity is None else min(held, order.quantity)
+    if not _is_sellable(market, wanted):
+        return Hold.DUST
+    everything = Portfolio.lots_in(tx, replace(scope, lot_id=None, source_id=None))
+    free = sellable(total(each.lot.quantity for each in everything), sells_open(_other_sells(tx, order)))
+    quantity = _capped(market.instrument, min(wanted, free))
+    return quantity if _is_sellable(market, quantity) else Hold.OTHER_SELL
+
+
+def other_coins(tx: Tx, account_id: AccountId, symbol: str, base: Asset, *, besides: OrderId | None = None) -> Quantity:
+    """Return free coins that belong to no lot and to no other hand sell of ours."""
+    held = balances_of(tx, [account_id])[account_id].get(base)
+    if held is None:
+        return NOTHING
+    lots = total(each.lot.quantity for each in open_lots(tx, account_ids=[account_id], symbol=symbol))
+    unsettled = [each for each in store.list_unsettled(tx, account_id, symbol) if each.order.id != besides]
+    locked = total(sells_open([each for each in unsettled if _holds_coins(each.order)]))
+    ours_free = max(ZERO, EXACT.subtract(lots.value, locked.value))
+    by_hand = _hand_sells(tx, account_id, symbol, since=held.at, besides=besides)
+    left = EXACT.subtract(EXACT.subtract(held.free, ours_free), by_hand.value)
+    return Quantity(max(ZERO, left))
+
+
+def total(quantities: Iterable[Quantity]) -> Quantity:
+    """Add quantities up."""
+    summed = NOTHING
+    for quantity in quantities:
+        summed = summed + quantity
+    return summed
+
+
+def touches_lots(tx: Tx, order: Order) -> bool:
+    """Say whether a sell takes from lots; a hand sell of other coins does not."""
+    return sell_scope(order, intent_store.load_intent(tx, order.intent_id)).touches_lots
+
+
+def _of_other_coins(tx: Tx, order: Order, market: Market) -> Quantity | Hold:
+    assert order.quantity is not None, "a hand sell names its quantity"
+    most = other_coins(tx, order.account_id, order.symbol, order.base, besides=order.id)
+    return order.quantity if order.quantity <= most and _is_sellable(market, order.quantity) else Hold.NOTHING_HELD
+
+
+def _other_sells(tx: Tx, order: Order) -> list[Stored]:
+    unsettled = store.list_unsettled(tx, order.account_id, order.symbol)
+    return [each for each in unsettled if each.order.id != order.id and touches_lots(tx, each.order)]
+
+
+def _hand_sells(tx: Tx, account_id: AccountId, symbol: str, *, since: datetime, besides: OrderId | None) -> Quantity:
+    """Hand sells of other coins that the balance does not show yet."""
+    found = store.list_sells_after(tx, account_id, symbol, since)
+    mine = [each.order for each in found if each.order.id != besides and not touches_lots(tx, each.order)]
+    return total(order.executed if order.is_ended else order.quantity or NOTHING for order in mine)
+
+
+def _holds_coins(order: Order) -> bool:
+    """A resting stop or target of ours locks its coins at the venue."""
+    return order.leg in (Leg.STOP, Leg.TARGET) and order.state in RESTING
+
+
+def _is_sellable(market: Market, quantity: Quantity) -> bool:
+    floored = market.instrument.floor_quantity(quantity)
+    if market.price is None:
+        return floored.is_positive and floored.value >= market.instrument.min_quantity
+    return market.instrument.is_sellable(floored, market.price)
+
+
+def _capped(instrument: Instrument, quantity: Quantity) -> Quantity:
+    """No more than the venue takes in one market order; the rest goes in the next."""
+    most = instrument.max_market_quantity or instrument.max_quantity
+    return instrument.floor_quantity(min(quantity, Quantity(most)))
