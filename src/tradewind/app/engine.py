@@ -33,6 +33,7 @@ from tradewind.execution.protect import Protector
 from tradewind.execution.reconcile import Reconciler
 from tradewind.execution.recorder import Recorder
 from tradewind.execution.submit import Submitter
+from tradewind.execution.triggers import Triggers
 from tradewind.execution.worker import SignalWorker
 from tradewind.infra.bus import Bus
 from tradewind.infra.clock import Clock
@@ -188,7 +189,8 @@ def build_engine(
     )
     cancels = CancelDesk(db, journal, recorder, submitter, clock)
     exits = ExitDesk(db, journal, recorder, dispatcher, submitter, cancels, clock)
-    protector = Protector(db, journal, dispatcher, exits, desk, clock, numbers.stop_escalation_s)
+    triggers = Triggers(clock, numbers.stop_escalation_s)
+    protector = Protector(db, journal, dispatcher, exits, desk, clock, triggers)
     listener = Listener(
         db, ids, recorder, reconciler, desk, clock, credentials.note, numbers.quiet_s, numbers.doubtful_s
     )
@@ -212,20 +214,26 @@ def build_engine(
         boards=boards,
         hand=HandDesk(journal, roster, desk, clock),
     )
-    recorder.on_poison = reconciler.poisoned
+    _connect(engine)
+    return engine
+
+
+def _connect(engine: Engine) -> None:
+    """Tell each part what the others must know: the recorder of every move, the market of every price."""
+    recorder, desk = engine.recorder, engine.desk
+    recorder.on_poison = engine.reconciler.poisoned
     recorder.listeners.extend(
         [
-            _remembering(known),
-            dispatcher.on_moved,
-            reconciler.on_moved,
-            protector.on_moved,
-            boards.on_moved,
+            _remembering(engine.known),
+            engine.dispatcher.on_moved,
+            engine.reconciler.on_moved,
+            engine.protector.on_moved,
+            engine.boards.on_moved,
             _watching(desk),
             _refreshing(desk),
         ]
     )
     desk.market.on_price(engine.on_price)
-    return engine
 
 
 def _rules(desk: Desk) -> Callable[[Order], Instrument | None]:

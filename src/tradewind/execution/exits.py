@@ -228,6 +228,21 @@ def covers_lot(exit_intent: Intent, wanted: Intent) -> bool:
     return exit_intent.source_id == wanted.source_id
 
 
+def sells_lot(intent: Intent, holding: Holding) -> bool:
+    """Say whether an exit under way sells this lot."""
+    probe = Intent(
+        id=intent.id,
+        kind=IntentKind.ENGINE_EXIT,
+        user_id=holding.user_id,
+        account_id=holding.lot.account_id,
+        symbol=holding.lot.symbol,
+        created_at=intent.created_at,
+        source_id=holding.lot.source_id,
+        lot_id=holding.lot.id,
+    )
+    return covers_lot(intent, probe)
+
+
 def _scene(tx: Tx, intent_id: IntentId) -> _Scene:
     intent = intent_store.load_intent(tx, intent_id)
     exits = [each.order for each in store.list_of_intent(tx, intent_id) if each.order.leg is Leg.EXIT]

@@ -27,6 +27,7 @@ from tradewind.execution.submit import Submitter
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import CommitInDoubt, Db
 from tradewind.infra.log import logger
+from tradewind.infra.wake import Wake
 
 _log = logger("execution.fanout")
 
@@ -55,9 +56,12 @@ class Dispatcher:
     draw: random.Random = field(default_factory=random.SystemRandom)
     _due: list[tuple[datetime, float, OrderId]] = field(default_factory=list)
     _waiting: set[OrderId] = field(default_factory=set)
-    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _wake: Wake = field(init=False)
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_IN_FLIGHT))
     _tasks: asyncio.TaskGroup | None = None
+
+    def __post_init__(self) -> None:
+        self._wake = Wake(self.clock)
 
     def enqueue(self, orders: Sequence[Order]) -> None:
         """Take INTENDED entries to be sent at their release time (idempotent)."""
@@ -144,13 +148,7 @@ class Dispatcher:
         pause = _IDLE_S
         if self._due:
             pause = min(pause, max(0.0, (self._due[0][0] - self.clock.now()).total_seconds()))
-        waker = asyncio.ensure_future(self._wake.wait())
-        sleeper = asyncio.ensure_future(self.clock.sleep(pause))
-        try:
-            await asyncio.wait({waker, sleeper}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waker.cancel()
-            sleeper.cancel()
+        await self._wake.wait(pause)
 
     async def _claim_and_send(self, tasks: asyncio.TaskGroup, ready: list[OrderId]) -> None:
         if not self.latch.is_open:

@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from tradewind.core.errors import NotFound
-from tradewind.core.ids import AccountId
 from tradewind.core.instrument import Environment, Instrument, VenueName
 from tradewind.core.money import Price
-from tradewind.core.order import RESTING, IntentKind, Leg, Order, OrderState
+from tradewind.core.order import RESTING, Leg, Order, OrderState
 from tradewind.core.protection import (
     DustLeft,
     ExitCause,
@@ -31,25 +30,25 @@ from tradewind.core.protection import (
 from tradewind.execution import intent_store, record_store, store
 from tradewind.execution.cancels import RESTING_LEGS
 from tradewind.execution.desk import Desk
-from tradewind.execution.exits import EXIT_KINDS, ExitDesk, covers_lot
+from tradewind.execution.exits import EXIT_KINDS, ExitDesk, sells_lot
 from tradewind.execution.fanout import Dispatcher
 from tradewind.execution.intent_store import Intent
 from tradewind.execution.journal import Journal
 from tradewind.execution.native import LEGS, intend_oco, last_refusal, user_cancels
 from tradewind.execution.outcomes import Moved
+from tradewind.execution.rounds import Key, Rounds
 from tradewind.execution.store import Stored
-from tradewind.execution.watch import Armed, Hit, Watch
+from tradewind.execution.triggers import STOOD_DOWN, Triggers
 from tradewind.execution.words import position_note
 from tradewind.infra import outbox
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import CommitInDoubt, Db, Tx
 from tradewind.infra.log import logger
+from tradewind.infra.wake import Wake
 from tradewind.portfolio.holding import Holding
 from tradewind.portfolio.service import open_lots, set_state
 
 _log = logger("execution.protect")
-
-Key = tuple[AccountId, str]
 
 # A native order refused for a passing reason is tried again after these, the watch armed meanwhile.
 _RETRY_S = (1.0, 2.0, 5.0, 15.0, 60.0)
@@ -69,19 +68,9 @@ _BEYOND = {
     "prices_out_of_order": ExitCause.STOP,
     "would_match_immediately": ExitCause.TARGET,
 }
-_STOOD_DOWN = frozenset({PositionState.UNPROTECTED_BY_YOU.value, PositionState.DUST.value})
 _RESTLESS = frozenset(
     {PositionState.UNPROTECTED.value, PositionState.HALTED.value, PositionState.BLIND.value, PositionState.DUST.value}
 )
-
-
-@dataclass(slots=True)
-class _Desk:
-    """One account and symbol that somebody must look after."""
-
-    is_busy: bool = False
-    is_dirty: bool = False
-    look_again_at: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -94,36 +83,31 @@ class Protector:
     exits: ExitDesk
     desk: Desk
     clock: Clock
-    stop_escalation_s: float
-    watch: Watch = field(default_factory=Watch)
-    _keys: dict[Key, _Desk] = field(default_factory=dict)
+    triggers: Triggers
+    rounds: Rounds = field(init=False)
     _holdings: dict[str, Holding] = field(default_factory=dict)
-    # First and last time a level was reached without a pause in between.
-    _hits: dict[str, tuple[float, float]] = field(default_factory=dict)
-    _pending: dict[str, ExitCause] = field(default_factory=dict)
     _native_tries: dict[str, int] = field(default_factory=dict)
     _native_after: dict[str, float] = field(default_factory=dict)
     _full_sweep_at: float = 0.0
-    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.rounds = Rounds(self.clock, self._guarded, Wake(self.clock))
 
     # --- what calls ------------------------------------------------------------------------------
 
-    async def load(self) -> list[Key]:
+    async def load(self) -> None:
         """At start: arm every open lot from the database, before anything else is sent."""
         for holding in await self.db.read(open_lots):
             self._holdings[holding.lot.id] = holding
-            if holding.state not in _STOOD_DOWN:
-                self._arm(holding)
+            if holding.state not in STOOD_DOWN:
+                self.triggers.arm(holding)
             self.look((holding.lot.account_id, holding.lot.symbol))
         for intent in await self.db.read(lambda tx: intent_store.list_open_intents(tx, EXIT_KINDS)):
             self.look((intent.account_id, intent.symbol))
-        return list(self._keys)
 
     def look(self, key: Key) -> None:
         """Something moved there: look after it soon."""
-        desk = self._keys.setdefault(key, _Desk())
-        desk.is_dirty = True
-        self._wake.set()
+        self.rounds.look(key)
 
     def on_moved(self, moved: Sequence[Moved]) -> None:
         """A fill or an end changes what is wanted."""
@@ -134,8 +118,10 @@ class Protector:
 
     def on_price(self, venue: VenueName, environment: Environment, symbol: str, price: Price) -> None:
         """Compare a fresh price of a venue with the levels of the lots there."""
-        for hit in self.watch.on_price((venue, environment, symbol), price):
-            self._on_hit(hit)
+        for hit in self.triggers.watch.on_price((venue, environment, symbol), price):
+            holding = self._holdings.get(hit.lot_id)
+            if holding is not None and self.triggers.take(hit, holding):
+                self.look((holding.lot.account_id, holding.lot.symbol))
 
     def watched_symbols(self) -> set[tuple[VenueName, Environment, str]]:
         """Symbols whose prices must be followed."""
@@ -146,16 +132,11 @@ class Protector:
         async with asyncio.TaskGroup() as tasks:
             swept_at = self.clock.monotonic()
             while True:
-                now = self.clock.now()
                 if self.clock.monotonic() - swept_at >= _SWEEP_S:
                     swept_at = self.clock.monotonic()
-                    self._sweep(now, swept_at)
-                for key, desk in list(self._keys.items()):
-                    is_due = desk.look_again_at is not None and desk.look_again_at <= now
-                    if not desk.is_busy and (desk.is_dirty or is_due):
-                        desk.is_busy, desk.is_dirty, desk.look_again_at = True, False, None
-                        tasks.create_task(self._guarded(key, desk), name=f"protect {key}")
-                await self._pause()
+                    self._sweep(self.clock.now(), swept_at)
+                self.rounds.start_due(tasks)
+                await self.rounds.pause(_SWEEP_S)
 
     def _sweep(self, now: datetime, at: float) -> None:
         """Look at what time alone can change: due exits, prices gone silent, states that are no rest."""
@@ -174,36 +155,18 @@ class Protector:
             return self.desk.fresh_price(holding.venue, holding.environment, lot.symbol) is None
         return holding.state in _RESTLESS
 
-    async def _pause(self) -> None:
-        self._wake.clear()
-        now = self.clock.now()
-        times = [each.look_again_at for each in self._keys.values() if each.look_again_at and not each.is_busy]
-        pause = min([_SWEEP_S, *((at - now).total_seconds() for at in times)])
-        waker = asyncio.ensure_future(self._wake.wait())
-        sleeper = asyncio.ensure_future(self.clock.sleep(max(0.01, pause)))
+    async def _guarded(self, key: Key) -> datetime | None:
         try:
-            await asyncio.wait({waker, sleeper}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waker.cancel()
-            sleeper.cancel()
-
-    async def _guarded(self, key: Key, desk: _Desk) -> None:
-        try:
-            desk.look_again_at = await self.tend(key)
+            return await self.tend(key)
         except CommitInDoubt:
             raise
         except NotFound as error:
             # A venue that is switched off, or a market it no longer lists: nothing can be asked of it now.
             _log.warning("execution.protect.no_market", account_id=key[0], symbol=key[1], code=error.code)
-            desk.look_again_at = self._in_s(_FULL_SWEEP_S)
+            return self._in_s(_FULL_SWEEP_S)
         except Exception:
             _log.exception("execution.protect.failed", account_id=key[0], symbol=key[1])
-            desk.look_again_at = self._in_s(_RETRY_S[0])
-        finally:
-            desk.is_busy = False
-            if not desk.is_dirty and desk.look_again_at is None:
-                self._keys.pop(key, None)
-            self._wake.set()
+            return self._in_s(_RETRY_S[0])
 
     # --- one account and symbol ------------------------------------------------------------------
 
@@ -224,7 +187,7 @@ class Protector:
         self._forget_closed(key, lots)
         for holding in lots:
             self._holdings[holding.lot.id] = holding
-            exit_intent = next((each for each in leaving if _sells(each, holding)), None)
+            exit_intent = next((each for each in leaving if sells_lot(each, holding)), None)
             again.extend(await self._tend_lot(holding, exit_intent, is_halted=is_halted))
         return min(again, default=None)
 
@@ -232,11 +195,11 @@ class Protector:
         """Bring one lot's protection up to what is wanted; return when to look again."""
         lot = holding.lot
         if self.desk.is_blind(lot.account_id):
-            self._arm(holding)
+            self.triggers.arm(holding)
             await self._note(holding, PositionState.BLIND, "credential_refused")
             return []
         if leaving is not None:
-            self._arm(holding)
+            self.triggers.arm(holding)
             state = PositionState.HALTED if is_halted else self._watched_state(holding)
             await self._note(holding, state, "exit_under_way")
             return []
@@ -247,10 +210,10 @@ class Protector:
         live = [each.order for each in legs if not each.order.is_ended]
         if not live and await self._is_users_will(holding, legs):
             return await self._stand_down(holding, PositionState.UNPROTECTED_BY_YOU, self._will_of(holding))
-        self._arm(holding)
-        cause = self._due_exit(holding)
+        self.triggers.arm(holding)
+        cause = self.triggers.due(holding)
         if cause is not None and await self._leave(holding, cause, "watched"):
-            self._pending.pop(lot.id, None)
+            self.triggers.acted(lot.id)
             return []
         if live:
             return await self._tend_live(holding, live)
@@ -313,7 +276,7 @@ class Protector:
 
     async def _stand_down(self, holding: Holding, state: PositionState, reason: str) -> list[datetime]:
         """Nothing is wanted here: the watch goes, and so does whatever it had seen."""
-        self._disarm(holding.lot.id)
+        self.triggers.disarm(holding.lot.id)
         await self._note(holding, state, reason)
         return []
 
@@ -364,23 +327,7 @@ class Protector:
         for order in legs:
             await self.dispatcher.send_protective(order)
 
-    # --- watching --------------------------------------------------------------------------------
-
-    def _on_hit(self, hit: Hit) -> None:
-        """A level is reached: act at once where nothing native stands, after a while where it does."""
-        holding = self._holdings.get(hit.lot_id)
-        if holding is None or holding.state in _STOOD_DOWN:
-            return
-        now = self.clock.monotonic()
-        first, last = self._hits.get(hit.lot_id, (now, now))
-        if now - last > self.stop_escalation_s:
-            first = now
-        self._hits[hit.lot_id] = (first, now)
-        is_native = holding.state == PositionState.PROTECTED_NATIVE.value
-        if is_native and (hit.cause is ExitCause.TARGET or now - first < self.stop_escalation_s):
-            return
-        self._pending[hit.lot_id] = hit.cause
-        self.look((holding.lot.account_id, holding.lot.symbol))
+    # --- acting ----------------------------------------------------------------------------------
 
     async def _leave(self, holding: Holding, cause: ExitCause, detail: str) -> bool:
         """Begin the engine's exit of a lot; False where one that covers it is under way."""
@@ -391,23 +338,6 @@ class Protector:
             self.look((holding.lot.account_id, holding.lot.symbol))
         return is_begun
 
-    def _due_exit(self, holding: Holding) -> ExitCause | None:
-        """A level that was reached while only the watch stood, or the end of the holding time."""
-        cause = self._pending.get(holding.lot.id)
-        if cause is not None:
-            return cause
-        time_exit_at = holding.lot.time_exit_at
-        return ExitCause.TIME if time_exit_at is not None and time_exit_at <= self.clock.now() else None
-
-    def _disarm(self, lot_id: str) -> None:
-        self.watch.disarm(lot_id)
-        self._hits.pop(lot_id, None)
-        self._pending.pop(lot_id, None)
-
-    def _arm(self, holding: Holding) -> None:
-        lot = holding.lot
-        self.watch.arm((holding.venue, holding.environment, lot.symbol), Armed(lot.id, lot.stop, lot.target))
-
     def _forget_closed(self, key: Key, lots: Sequence[Holding]) -> None:
         open_ids = {holding.lot.id for holding in lots}
         gone = [
@@ -416,7 +346,7 @@ class Protector:
             if (each.lot.account_id, each.lot.symbol) == key and each.lot.id not in open_ids
         ]
         for lot_id in gone:
-            self._disarm(lot_id)
+            self.triggers.disarm(lot_id)
             self._holdings.pop(lot_id, None)
             self._native_tries.pop(lot_id, None)
             self._native_after.pop(lot_id, None)
@@ -451,20 +381,6 @@ class Protector:
 
     def _in_s(self, seconds: float) -> datetime:
         return self.clock.now() + timedelta(seconds=seconds)
-
-
-def _sells(intent: Intent, holding: Holding) -> bool:
-    probe = Intent(
-        id=intent.id,
-        kind=IntentKind.ENGINE_EXIT,
-        user_id=holding.user_id,
-        account_id=holding.lot.account_id,
-        symbol=holding.lot.symbol,
-        created_at=intent.created_at,
-        source_id=holding.lot.source_id,
-        lot_id=holding.lot.id,
-    )
-    return covers_lot(intent, probe)
 
 
 def _may_still_fill(entry: Stored) -> bool:

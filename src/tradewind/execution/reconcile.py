@@ -34,6 +34,7 @@ from tradewind.execution.store import Stored
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import CommitInDoubt, Db, Tx
 from tradewind.infra.log import logger
+from tradewind.infra.wake import Wake
 from tradewind.signals.service import is_superseded
 from tradewind.venues.base import OrderReport, ResendRule, VenueClient, VenueFill
 from tradewind.venues.errors import CredentialRefused, SymbolUnknown, VenueError
@@ -88,10 +89,13 @@ class Reconciler:
     on_credential: Callable[[AccountId, str | None], None]
     _doubts: dict[OrderId, Doubt] = field(default_factory=dict)
     _accounts_due: dict[AccountId, float] = field(default_factory=dict)
-    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _wake: Wake = field(init=False)
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_ASKERS))
 
     # --- what to ask about -----------------------------------------------------------------------
+
+    def __post_init__(self) -> None:
+        self._wake = Wake(self.clock)
 
     def doubt(self, orders: Sequence[Order]) -> None:
         """Take orders whose fate is not known, or whose fills are missing (idempotent)."""
@@ -175,13 +179,7 @@ class Reconciler:
         times.extend(self._accounts_due.values())
         pause = min([_IDLE_S, *(max(0.01, due - now) for due in times)])
         self._wake.clear()
-        waker = asyncio.ensure_future(self._wake.wait())
-        sleeper = asyncio.ensure_future(self.clock.sleep(pause))
-        try:
-            await asyncio.wait({waker, sleeper}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waker.cancel()
-            sleeper.cancel()
+        await self._wake.wait(pause)
 
     async def _guarded(self, doubt: Doubt) -> None:
         try:

@@ -26,6 +26,7 @@ from tradewind.infra.clock import Clock
 from tradewind.infra.db import CommitInDoubt, Db, Tx
 from tradewind.infra.ids import Ids
 from tradewind.infra.log import logger
+from tradewind.infra.wake import Wake
 from tradewind.signals import service as signals
 from tradewind.signals.service import Claimed
 
@@ -59,9 +60,10 @@ class SignalWorker:
     protector: Protector
     prices: PriceConfirmer
     lease_s: int
-    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _wake: Wake = field(init=False)
 
     def __post_init__(self) -> None:
+        self._wake = Wake(self.clock)
         self.db.after_commit(self._wake.set)
 
     async def run(self) -> None:
@@ -177,10 +179,4 @@ class SignalWorker:
 
     async def _pause(self) -> None:
         self._wake.clear()
-        waker = asyncio.ensure_future(self._wake.wait())
-        sleeper = asyncio.ensure_future(self.clock.sleep(_IDLE_S))
-        try:
-            await asyncio.wait({waker, sleeper}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waker.cancel()
-            sleeper.cancel()
+        await self._wake.wait(_IDLE_S)
