@@ -9,7 +9,7 @@ from itertools import product
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.core_builders import D, after, btcusdt, empty_lot, lot_of, price, quantity
+from tests.support.core_builders import D, btcusdt, empty_lot, lot_of, price, quantity
 
 from tradewind.core.money import Price
 from tradewind.core.position import Lot
@@ -28,7 +28,6 @@ from tradewind.core.protection import (
     UnprotectedReason,
     WatchOnly,
     classify,
-    due_exit,
     trailed,
     wanted_protection,
 )
@@ -118,27 +117,6 @@ def test_wanted_for_any_lot_never_sells_more_than_is_held(amount: Decimal, now: 
     assert wanted.quantity.value <= amount
     if isinstance(wanted, OcoWanted):
         assert wanted.stop.value < now < wanted.target.value  # Binance refuses any other layout
-
-
-@pytest.mark.parametrize(
-    ("now", "seconds", "cause"),
-    [
-        ("50000", 0, None),
-        ("48500", 0, ExitCause.STOP),
-        ("53000", 0, ExitCause.TARGET),
-        ("50000", 10, ExitCause.TIME),
-        (None, 10, ExitCause.TIME),
-        (None, 9, None),
-        ("48500", 10, ExitCause.STOP),
-    ],
-)
-def test_due_exit_by_level_or_time(now: str | None, seconds: int, cause: ExitCause | None) -> None:
-    timed = replace(lot(), time_exit_at=after(10))
-    assert due_exit(timed, None if now is None else price(now), after(seconds)) is cause
-
-
-def test_due_exit_when_nothing_is_held_then_none() -> None:
-    assert due_exit(replace(empty_lot(), stop=price(100)), price(1), after(0)) is None
 
 
 def test_trailed_follows_the_peak_up_and_never_down() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -30,6 +30,7 @@ _TOUCH_S = 60.0
 # "Credential errors on more than 3 accounts of a venue within a minute are ours" (order-protocol.md section 6).
 _OURS_ACCOUNTS = 3
 _OURS_WITHIN_S = 60.0
+_JUDGE_S = 1.0
 
 
 @dataclass(slots=True)
@@ -105,7 +106,9 @@ class CredentialWatch:
     place_of: Callable[[AccountId], tuple[VenueName, Environment] | None]
     _blind: dict[AccountId, str] = field(default_factory=dict)
     _touched: dict[AccountId, float] = field(default_factory=dict)
-    _recent: deque[tuple[float, AccountId]] = field(default_factory=deque)
+    # Refusals not judged yet, with the time at which they count as the account's own.
+    _waiting: dict[AccountId, float] = field(default_factory=dict)
+    _ours_until: dict[tuple[VenueName, Environment], float] = field(default_factory=dict)
     _queue: asyncio.Queue[tuple[AccountId, bool]] = field(default_factory=lambda: asyncio.Queue(10_000))
 
     def is_blind(self, account_id: AccountId) -> bool:
@@ -121,20 +124,39 @@ class CredentialWatch:
         now = self.clock.monotonic()
         if refusal is None:
             was_blind = self._blind.pop(account_id, None) is not None
+            self._waiting.pop(account_id, None)
             if was_blind or now - self._touched.get(account_id, -_TOUCH_S) >= _TOUCH_S:
                 self._touched[account_id] = now
                 self._offer(account_id, is_good=True)
             return
         self._blind[account_id] = refusal
-        self._recent.append((now, account_id))
-        while self._recent and now - self._recent[0][0] > _OURS_WITHIN_S:
-            self._recent.popleft()
-        place = self.place_of(account_id)
-        same_venue = {each for _, each in self._recent if self.place_of(each) == place}
-        if len(same_venue) > _OURS_ACCOUNTS:
-            _log.warning("app.credentials.ours", accounts=len(same_venue))
-            return
-        self._offer(account_id, is_good=False)
+        self._waiting.setdefault(account_id, now + _OURS_WITHIN_S)
+
+    def is_ours(self, place: tuple[VenueName, Environment]) -> bool:
+        """Say whether so many keys of a venue were refused within a minute that the trouble must be ours."""
+        return self._ours_until.get(place, 0.0) > self.clock.monotonic()
+
+    def judge(self) -> None:
+        """Count refusals that stood alone for a minute; many at one venue are ours and none is counted."""
+        now = self.clock.monotonic()
+        by_place: dict[tuple[VenueName, Environment] | None, set[AccountId]] = {}
+        for account_id in self._waiting:
+            by_place.setdefault(self.place_of(account_id), set()).add(account_id)
+        for place, accounts in by_place.items():
+            if place is not None and len(accounts) > _OURS_ACCOUNTS:
+                _log.error("app.credentials.ours", venue=place[0], environment=place[1], accounts=len(accounts))
+                self._ours_until[place] = now + _OURS_WITHIN_S
+                for account_id in accounts:
+                    del self._waiting[account_id]
+        for account_id in [each for each, due in self._waiting.items() if due <= now]:
+            del self._waiting[account_id]
+            self._offer(account_id, is_good=False)
+
+    async def watch(self) -> None:
+        """Judge refusals until cancelled."""
+        while True:
+            await self.clock.sleep(_JUDGE_S)
+            self.judge()
 
     async def run(self) -> None:
         """Write the counts down until cancelled."""

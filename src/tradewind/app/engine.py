@@ -119,6 +119,7 @@ class Engine:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.recorder.run(), name="recorder")
             tasks.create_task(self.credentials.run(), name="credentials")
+            tasks.create_task(self.credentials.watch(), name="credential watch")
             tasks.create_task(self.reconciler.run(), name="reconciler")
             tasks.create_task(self.listener.run(), name="listener")
             tasks.create_task(self.protector.run(), name="protector")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fastapi import FastAPI
 
@@ -145,7 +145,14 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
         CredentialWatch(db, accounts, clock, places.of),
     )
     roster = PlatformRoster(
-        accounts, mandates, identity, billing, _switches(settings), clock, _health_of(venues), desk.is_blind
+        accounts,
+        mandates,
+        identity,
+        billing,
+        _switches(settings),
+        clock,
+        _health_of(venues, desk.credentials),
+        desk.is_blind,
     )
     engine = build_engine(
         db=db, clock=clock, ids=ids, bus=bus, desk=desk, known=known, roster=roster, numbers=_numbers(settings)
@@ -232,12 +239,15 @@ def _source_check(sources: Sources) -> Callable[[Tx, SourceId, UserId], bool]:
     return is_open
 
 
-def _health_of(venues: Venues) -> Callable[[AccountRow], VenueHealth | None]:
+def _health_of(venues: Venues, credentials: CredentialWatch) -> Callable[[AccountRow], VenueHealth | None]:
     def health(row: AccountRow) -> VenueHealth | None:
         try:
-            return venues.client(row.venue, row.environment).health()
+            found = venues.client(row.venue, row.environment).health()
         except NotFound:
             return None
+        # Keys of many accounts refused at once: our address or a ban, so the venue is not usable from here.
+        is_ours = credentials.is_ours((row.venue, row.environment))
+        return replace(found, is_healthy=False, last_error="credentials_refused") if is_ours else found
 
     return health
 

@@ -115,7 +115,16 @@ def _signal_deps(rooms: Rooms) -> SignalDeps:
     def visible(tx: Tx, user_id: str) -> Collection[SourceId]:
         return {mandate.source_id for mandate in rooms.mandates.list_of(tx, UserId(user_id))}
 
-    return SignalDeps(rooms.db, rooms.clock, rooms.ids, rooms.sources, rooms.limiter, rooms.market, visible)
+    return SignalDeps(
+        rooms.db,
+        rooms.clock,
+        rooms.ids,
+        rooms.sources,
+        rooms.limiter,
+        rooms.market,
+        visible,
+        rooms.settings.orders.max_age_s,
+    )
 
 
 def _execution_deps(rooms: Rooms) -> execution_routes.ExecutionDeps:

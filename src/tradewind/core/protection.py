@@ -163,14 +163,6 @@ def level_hit(lot: Lot, price: Price) -> ExitCause | None:
     return ExitCause.TARGET if is_target_hit(lot, price) else None
 
 
-def due_exit(lot: Lot, price: Price | None, now: datetime) -> ExitCause | None:
-    """Return why an open lot must be ended now, if it must; an unknown price triggers no level."""
-    if not lot.is_open:
-        return None
-    cause = None if price is None else level_hit(lot, price)
-    return cause or (ExitCause.TIME if is_time_up(lot, now) else None)
-
-
 def trailed(lot: Lot, instrument: Instrument, price: Price) -> Lot:
     """Return the lot with its peak and trailing stop raised by a price; a stop is never lowered.
 

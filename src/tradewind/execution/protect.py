@@ -25,6 +25,7 @@ from tradewind.core.protection import (
     NothingWanted,
     OcoWanted,
     PositionState,
+    is_time_up,
     wanted_protection,
 )
 from tradewind.execution import intent_store, record_store, store
@@ -149,7 +150,7 @@ class Protector:
 
     def _is_restless(self, holding: Holding, now: datetime) -> bool:
         lot = holding.lot
-        if lot.time_exit_at is not None and lot.time_exit_at <= now:
+        if is_time_up(lot, now):
             return True
         if holding.state == PositionState.PROTECTED_WATCHED.value:
             return self.desk.fresh_price(holding.venue, holding.environment, lot.symbol) is None

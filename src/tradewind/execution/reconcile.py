@@ -139,10 +139,6 @@ class Reconciler:
             self._doubts.setdefault(order_id, Doubt(order_id, now, now + _DOUBTFUL_S)).next_at = now + _DOUBTFUL_S
         self._wake.set()
 
-    def doubts(self) -> list[Doubt]:
-        """What is being asked about now, for the API."""
-        return list(self._doubts.values())
-
     def _restart_if_new(self, move: Moved) -> None:
         if move.before.state is not move.after.state:
             self._doubts.pop(move.after.id, None)

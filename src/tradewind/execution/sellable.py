@@ -92,17 +92,23 @@ def exit_quantity(tx: Tx, order: Order, market: Market) -> Quantity | Hold:
 
 
 def other_coins(tx: Tx, account_id: AccountId, symbol: str, base: Asset, *, besides: OrderId | None = None) -> Quantity:
-    """Return free coins that belong to no lot and to no other hand sell of ours."""
+    """Return free coins that belong to no lot and to no other hand sell of ours.
+
+    The balance is as old as the venue's last word: it may not know yet that our stop has locked coins, that
+    a buy brought some or that a sell took some. So free and locked are taken together, every lot is taken
+    off, and so is every sell that ended since; what is unsure is never sold.
+    """
     held = balances_of(tx, [account_id])[account_id].get(base)
     if held is None:
         return NOTHING
     lots = total(each.lot.quantity for each in open_lots(tx, account_ids=[account_id], symbol=symbol))
     unsettled = [each for each in store.list_unsettled(tx, account_id, symbol) if each.order.id != besides]
-    locked = total(sells_open([each for each in unsettled if _holds_coins(each.order)]))
-    ours_free = max(ZERO, EXACT.subtract(lots.value, locked.value))
-    by_hand = _hand_sells(tx, account_id, symbol, since=held.at, besides=besides)
-    left = EXACT.subtract(EXACT.subtract(held.free, ours_free), by_hand.value)
-    return Quantity(max(ZERO, left))
+    locked_by_us = total(sells_open([each for each in unsettled if _holds_coins(each.order)]))
+    locked_by_user = max(ZERO, EXACT.subtract(held.locked, locked_by_us.value))
+    left = EXACT.subtract(EXACT.add(held.free, held.locked), locked_by_user)
+    for taken in (lots, _sold_meanwhile(tx, account_id, symbol, since=held.at, besides=besides)):
+        left = EXACT.subtract(left, taken.value)
+    return Quantity(max(ZERO, min(left, held.free)))
 
 
 def total(quantities: Iterable[Quantity]) -> Quantity:
@@ -129,11 +135,14 @@ def _other_sells(tx: Tx, order: Order) -> list[Stored]:
     return [each for each in unsettled if each.order.id != order.id and touches_lots(tx, each.order)]
 
 
-def _hand_sells(tx: Tx, account_id: AccountId, symbol: str, *, since: datetime, besides: OrderId | None) -> Quantity:
-    """Hand sells of other coins that the balance does not show yet."""
-    found = store.list_sells_after(tx, account_id, symbol, since)
-    mine = [each.order for each in found if each.order.id != besides and not touches_lots(tx, each.order)]
-    return total(order.executed if order.is_ended else order.quantity or NOTHING for order in mine)
+def _sold_meanwhile(
+    tx: Tx, account_id: AccountId, symbol: str, *, since: datetime, besides: OrderId | None
+) -> Quantity:
+    """Sells that the balance does not show yet: hand sells under way, and whatever ended since it was read."""
+    found = [each.order for each in store.list_sells_after(tx, account_id, symbol, since) if each.order.id != besides]
+    ended = [order.executed for order in found if order.is_ended]
+    by_hand = [order.quantity or NOTHING for order in found if not order.is_ended and not touches_lots(tx, order)]
+    return total([*ended, *by_hand])
 
 
 def _holds_coins(order: Order) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tradewind.core.protection import ExitCause, PositionState
+from tradewind.core.protection import ExitCause, PositionState, is_time_up
 from tradewind.execution.watch import Armed, Hit, Watch
 from tradewind.infra.clock import Clock
 from tradewind.portfolio.holding import Holding
@@ -59,8 +59,7 @@ class Triggers:
         cause = self._pending.get(holding.lot.id)
         if cause is not None:
             return cause
-        time_exit_at = holding.lot.time_exit_at
-        return ExitCause.TIME if time_exit_at is not None and time_exit_at <= self.clock.now() else None
+        return ExitCause.TIME if is_time_up(holding.lot, self.clock.now()) else None
 
     def acted(self, lot_id: str) -> None:
         """The exit is recorded: what was seen has had its effect."""

@@ -26,7 +26,7 @@ from sqlalchemy import (
     update,
 )
 
-from tradewind.core.ids import AccountId, FillId, LotId, OrderId, SignalId, SourceId, UserId
+from tradewind.core.ids import AccountId, LotId, OrderId, SignalId, SourceId, UserId
 from tradewind.core.instrument import Environment, VenueName
 from tradewind.core.money import Asset, Money, Price, Quantity
 from tradewind.core.position import Lot, Sale
@@ -127,11 +127,6 @@ def update_state(tx: Tx, lot_id: LotId, state: str, reason: str | None) -> bool:
     return result.rowcount == 1
 
 
-def set_peak(tx: Tx, lot_id: LotId, peak: Decimal, stop: Decimal) -> None:
-    """Write a trailing lot's highest price and the stop that follows it."""
-    tx.execute(update(lots).where(lots.c.id == lot_id).values(peak=peak, stop=stop, rev=lots.c.rev + 1))
-
-
 def find_by_entry(tx: Tx, entry_order_id: OrderId) -> Holding | None:
     """Read the lot an entry opened."""
     row = tx.execute(select(lots).where(lots.c.entry_order_id == entry_order_id)).one_or_none()
@@ -194,29 +189,6 @@ def insert_sale(tx: Tx, holding: Holding, sale: Sale, *, order_id: OrderId, pric
                 "at": sale.at,
             }
         ],
-    )
-
-
-def sales_of_lots(tx: Tx, lot_ids: Sequence[LotId]) -> dict[LotId, list[Row[Any]]]:
-    """Read the sales of lots, oldest first."""
-    found: dict[LotId, list[Row[Any]]] = {}
-    query = select(sales).where(sales.c.lot_id.in_(list(lot_ids))).order_by(sales.c.seq)
-    for row in tx.execute(query):
-        found.setdefault(LotId(row.lot_id), []).append(row)
-    return found
-
-
-def read_sale(row: Row[Any]) -> Sale:
-    """Turn a sale's row into the core value."""
-    return Sale(
-        lot_id=LotId(row.lot_id),
-        fill_id=FillId(row.fill_id),
-        quantity=Quantity(row.quantity),
-        proceeds_quote=row.proceeds_quote,
-        cost_quote=row.cost_quote,
-        quote=Asset(row.quote),
-        fees_other=_fees(row.fees_other),
-        at=row.at,
     )
 
 

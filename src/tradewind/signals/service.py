@@ -24,7 +24,7 @@ from tradewind.signals.tables import Entry, NewEntry, Origin, SignalState, Sourc
 
 # A body without an id of its own is a repeat for this long (order-protocol.md section 8).
 REPEAT_WINDOW = timedelta(seconds=60)
-# Entries older than this by their own time are refused (order-protocol.md section 10).
+# Entries older than this by their own time are refused, unless configured otherwise (section 10).
 ENTRY_AGE_MAX_S = 60
 # A sender's clock may run ahead by this much; a later time is a mistake in the template or the clock.
 AHEAD_MAX = timedelta(seconds=60)
@@ -98,6 +98,7 @@ def accept(
     *,
     origin: Origin = Origin.WEBHOOK,
     author_id: str | None = None,
+    max_age_s: int = ENTRY_AGE_MAX_S,
 ) -> Accepted:
     """Store every alert once; all of them or none.
 
@@ -116,7 +117,7 @@ def accept(
             stored.append(Stored(known.signal.id, known.state, True, known.signal.received_at))
             continue
         signal = alert.draft.received(SignalId(ids.new()), source.id, now)
-        _demand_timely(signal, now)
+        _demand_timely(signal, now, max_age_s)
         key = _dedupe_key(origin, alert)
         store.insert_entry(tx, NewEntry(signal, origin, author_id, key, alert.body_hash, alert.raw))
         _tell(tx, source, _payload(signal, source, SignalState.NEW, 1, now), now)
@@ -289,7 +290,7 @@ def _find_repeat(tx: Tx, source: Source, key: str | None, alert: Alert, now: dat
     return known
 
 
-def _demand_timely(signal: Signal, now: datetime) -> None:
+def _demand_timely(signal: Signal, now: datetime, max_age_s: int) -> None:
     """Refuse entries that are too old or dated ahead; exits never age."""
     if signal.action is Action.CLOSE or signal.alert_at is None:
         return
@@ -299,12 +300,12 @@ def _demand_timely(signal: Signal, now: datetime) -> None:
             f"The alert says it was sent at {signal.alert_at:%Y-%m-%dT%H:%M:%SZ}, but it is {now:%Y-%m-%dT%H:%M:%SZ}. "
             "Nothing was stored. Send the time in UTC with a final Z, as {{timenow}} does.",
         )
-    if is_stale(signal, now, ENTRY_AGE_MAX_S):
+    if is_stale(signal, now, max_age_s):
         age_s = int((now - signal.alert_at).total_seconds())
         raise InvalidInput(
             "stale_alert",
             f"The alert was sent {age_s} s ago ({signal.alert_at:%Y-%m-%dT%H:%M:%SZ}); entries older than "
-            f"{ENTRY_AGE_MAX_S} s are not traded, because the price has moved on. Nothing was stored. "
+            f"{max_age_s} s are not traded, because the price has moved on. Nothing was stored. "
             "If the alert is new, send its time as {{timenow}}, not the bar's time.",
         )
 

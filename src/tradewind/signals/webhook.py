@@ -62,6 +62,7 @@ class SignalDeps:
     limiter: Limiter
     listings: Listings
     visible_sources: Callable[[Tx, str], Collection[SourceId]]
+    max_age_s: int = service.ENTRY_AGE_MAX_S
 
 
 class StoredView(BaseModel):
@@ -122,7 +123,9 @@ async def _receive(deps: SignalDeps, source: Source, request: Request) -> Accept
     now = deps.clock.now()
     alerts = parse(raw, now)
     demand_listed(deps.listings, alerts)
-    accepted = await deps.db.write(lambda tx: service.accept(tx, deps.ids, source.id, alerts, now))
+    accepted = await deps.db.write(
+        lambda tx: service.accept(tx, deps.ids, source.id, alerts, now, max_age_s=deps.max_age_s)
+    )
     for stored in accepted.signals:
         _log.info("signals.accepted", signal_id=stored.id, source_id=source.id, is_repeat=stored.is_repeat)
     return accepted_view(accepted)

@@ -110,11 +110,6 @@ def no_such_order() -> VenueError:
     return VenueError(NO_SUCH_ORDER, "Order does not exist.")
 
 
-def unknown_order() -> VenueError:
-    """Build the -2011 of a cancel that found nothing to cancel."""
-    return VenueError(CANCEL_REJECTED, "Unknown order sent.")
-
-
 def rejected_key() -> VenueError:
     """Build the -2015 that covers an unknown key, a wrong address and a missing right alike."""
     return VenueError(REJECTED_KEY, "Invalid API-key, IP, or permissions for action.")
@@ -123,11 +118,6 @@ def rejected_key() -> VenueError:
 def bad_signature() -> VenueError:
     """Build the -1022 of a signature that does not match the bytes received."""
     return VenueError(INVALID_SIGNATURE, "Signature for this request is not valid.")
-
-
-def too_much_precision(name: str) -> VenueError:
-    """Build the -1111 of a number with more decimals than the asset has."""
-    return VenueError(TOO_MUCH_PRECISION, f"Parameter '{name}' has too much precision.")
 
 
 def unknown_error(status: int = 500) -> VenueError:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import msgspec
 
 from tradewind.sim.binance_events import is_fill, user_event
-from tradewind.sim.binance_shapes import Json
 from tradewind.sim.binance_sockets import Socket
 from tradewind.sim.faults import FaultBook, FaultKind
 from tradewind.sim.types import Event
@@ -75,10 +74,6 @@ class UserStreams:
                 batches.setdefault(event.uid, []).append(event)
         for uid, batch in batches.items():
             self._deliver(uid, batch)
-
-    def send_raw(self, uid: int, event: Json) -> None:
-        """Send one ready-made event to an account's subscriptions."""
-        self._send(uid, _encode(event).decode())
 
     def close(self) -> None:
         """Forget events that are still being held back."""

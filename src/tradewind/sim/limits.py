@@ -232,12 +232,6 @@ class OrderCounter:
         account = self._at(uid, now_ms)
         return account.ten_seconds.count, account.day.count
 
-    def set_counts(self, uid: int, ten_seconds: int, day: int, now_ms: int) -> None:
-        """Set both counters (tests and rehearsals)."""
-        account = self._at(uid, now_ms)
-        account.ten_seconds.count = ten_seconds
-        account.day.count = day
-
     def as_rate_limits(self, uid: int, now_ms: int) -> list[dict[str, object]]:
         """Give the answer of `rateLimit/order`."""
         ten_seconds, day = self.counts(uid, now_ms)

@@ -14,7 +14,7 @@ from decimal import Decimal
 import msgspec
 
 from tradewind.core.instrument import BINANCE, Instrument, InstrumentStatus
-from tradewind.core.money import ZERO, Asset, Price
+from tradewind.core.money import ZERO, Asset
 from tradewind.venues.base import CandleRow, Depth, DepthLevel, Ticker
 from tradewind.venues.binance.codec import (
     NotUnderstood,
@@ -283,8 +283,3 @@ def read_depth(body: bytes) -> Depth:
 
 def _levels(rows: list[tuple[str, str]]) -> tuple[DepthLevel, ...]:
     return tuple(DepthLevel(price(value), quantity(size)) for value, size in rows)
-
-
-def best_guess_price(bid: Price | None, ask: Price | None) -> Price | None:
-    """The price to show where no trade was seen yet: what a sell would get, else what a buy would pay."""
-    return bid or ask
