@@ -15,6 +15,7 @@ from tests.support.scripted_venue import ScriptedVenue, VenueKey
 from tradewind.accounts.account import AccountStatus
 from tradewind.core.errors import Conflict, NotFound, TradewindError
 from tradewind.core.instrument import Environment
+from tradewind.infra.db import Tx
 from tradewind.venues.errors import (
     CredentialRefused,
 )
@@ -151,6 +152,33 @@ async def test_test_stored_when_all_is_well_then_the_count_of_errors_starts_anew
     await rooms.house.clock.advance(60)
     tested = await rooms.linker.test_stored(rooms.load(account), actor="x")
     assert (tested.credential_errors, tested.last_ok_at) == (0, rooms.house.clock.now())
+
+
+def _spoil(tx: Tx, column: str) -> None:
+    sealed = bytes(tx.execute(text(f"SELECT {column} FROM credentials")).scalar_one())
+    # A changed last byte shows when the secret is opened; a key without its envelope is not even taken up.
+    spoilt = sealed[:-1] + bytes([sealed[-1] ^ 1]) if column == "sealed_secret" else b""
+    tx.execute(text(f"UPDATE credentials SET {column} = :spoilt"), {"spoilt": spoilt})
+
+
+@pytest.mark.parametrize(
+    ("code", "column"), [("credential_unreadable", "sealed_secret"), ("no_credential", "sealed_key")]
+)
+async def test_test_stored_when_the_stored_key_does_not_open_then_the_venue_is_not_blamed(
+    rooms: Accommodation, code: str, column: str
+) -> None:
+    ann, account = await rooms.linked_account("ann")
+    rooms.house.db.write_now(lambda tx: _spoil(tx, column))
+    rooms.signer.forget(account.id)
+    for language, word in (("en", "was not asked"), ("ko", "묻지 않았어요")):
+        with pytest.raises(Conflict) as caught:
+            await rooms.linker.test_stored(account, actor="x", language=language)
+        assert caught.value.code == code
+        assert word in caught.value.message
+        assert "refused" not in caught.value.message
+    new = rooms.issue_key(2, venue_user_id="uid-1")
+    await rooms.linker.replace_key(request_of(ann.id, new), account.id, actor="x")
+    assert (await rooms.linker.test_stored(rooms.load(account), actor="x")).credential_errors == 0
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from tests.support.people import browser
 from tests.support.scripted_venue import VenueKey
 
 from tradewind.accounts.account import AccountRow
+from tradewind.accounts.paper_routes import PaperDeps
+from tradewind.accounts.paper_routes import build_router as build_paper_router
 from tradewind.identity.people import User
 from tradewind.web.principal import Scope
 
@@ -121,6 +124,50 @@ async def test_link_when_the_body_does_not_fit_then_is_refused_without_echo(
     assert answer.status_code in (413, 422)
     for text in ("canary-1", key.secret, key.api_key):
         assert text not in answer.text
+
+
+async def test_link_when_the_hour_is_used_up_then_a_repeat_still_gets_its_first_answer(
+    rooms: Accommodation, ann: Person
+) -> None:
+    body, headers = _body(rooms.issue_key(5)), {"Idempotency-Key": "form-1"}
+    first = await ann.client.post(f"{_API}/credentials", json=body, headers=headers)
+    stranger = _body(VenueKey(*key_pair(9), "uid"))
+    while (last := await ann.client.post(f"{_API}/credentials", json=stranger)).status_code != 429:
+        pass
+    again = await ann.client.post(f"{_API}/credentials", json=body, headers=headers)
+    assert (again.status_code, again.text) == (201, first.text)
+    assert "More than 5 keys added in an hour" in last.json()["detail"]
+    assert int(last.headers["retry-after"]) > 0
+
+
+async def test_link_when_it_is_no_key_at_all_then_it_is_not_counted(rooms: Accommodation, ann: Person) -> None:
+    slip = _body(VenueKey("short", "as well", "uid"))
+    wrong = [(await ann.client.post(f"{_API}/credentials", json=slip)).status_code for _ in range(8)]
+    credential_id = ann.account.credential_id
+    keys = {"api_key": "short", "api_secret": "as well"}
+    wrong += [(await ann.client.put(f"{_API}/credentials/{credential_id}", json=keys)).status_code for _ in range(8)]
+    assert wrong == [422] * 16
+    assert (await ann.client.post(f"{_API}/credentials", json=_body(rooms.issue_key(5)))).status_code == 201
+
+
+async def test_paper_account_when_the_hour_is_used_up_then_a_repeat_still_gets_its_first_answer(
+    rooms: Accommodation, ann: Person
+) -> None:
+    numbers = iter(range(20, 40))
+
+    async def issue(_balance: Decimal) -> tuple[str, str]:
+        key = rooms.issue_key(next(numbers))
+        return key.api_key, key.secret
+
+    house = rooms.house
+    app = house.app(build_paper_router(PaperDeps(house.db, house.clock, rooms.linker, house.limiter, issue)))
+    async with browser(app, house.add_token(ann.user)) as client:
+        answers = [
+            await client.post(f"{_API}/paper/accounts", json={}, headers={"Idempotency-Key": f"k{number}"})
+            for number in (0, 1, 2, 3, 4, 5, 0)
+        ]
+    assert [answer.status_code for answer in answers] == [201] * 5 + [429, 201]
+    assert answers[6].text == answers[0].text
 
 
 async def test_link_when_tried_again_and_again_then_the_sixth_in_an_hour_waits(

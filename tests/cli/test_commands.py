@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -119,7 +120,9 @@ def test_keys_check_when_the_key_was_replaced_refuses(ready: Command) -> None:
     add(ready)
     ready.kek.chmod(0o600)
     ready.kek.write_text("11" * 32 + "\n", "ascii")
-    assert "is not the one this database was made with" in ready.refused("keys", "check").message
+    message = ready.refused("keys", "check").message
+    assert "is not the one this database was made with" in message
+    assert ".." not in message
 
 
 def test_keys_init_when_the_key_is_gone_makes_no_new_one(ready: Command) -> None:
@@ -170,6 +173,32 @@ def test_users_add_when_the_password_is_weak_is_refused(ready: Command) -> None:
 
 def test_users_add_when_nobody_can_type_asks_for_the_flag(ready: Command) -> None:
     assert "--password-stdin" in ready.refused("users", "add", "ann@example.com").message
+
+
+def test_users_add_when_the_address_is_none_says_so_before_it_asks_for_a_password(ready: Command) -> None:
+    assert ready.refused("users", "add", "bad").code == "email_malformed"
+
+
+def test_option_when_its_value_is_unknown_names_the_values_in_plain_words(command: Command) -> None:
+    result = command.run("users", "add", "ann@example.com", "--role", "king")
+    assert result.exit_code == 2
+    assert "'king' is not one of" in result.output
+    assert "Value error" not in result.output
+
+
+@pytest.mark.parametrize("columns", ["40", "80"])
+def test_lists_when_the_terminal_is_narrow_keep_ids_whole(tmp_path: Path, columns: str) -> None:
+    narrow = Command(tmp_path, {"COLUMNS": columns})
+    narrow.out("keys", "init")
+    user_id = add(narrow, "somebody.with.a.long.address@example.com").split()[-1]
+    narrow.out(
+        "sources", "add", "a source [bold]with a long name", "--owner", "somebody.with.a.long.address@example.com"
+    )
+    listed = narrow.out("users", "list")
+    assert user_id in listed
+    sources = narrow.out("sources", "list")
+    assert "a source [bold]with a long name" in sources
+    assert re.search(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", sources)
 
 
 def test_users_plan_when_changed_is_listed(ready: Command) -> None:

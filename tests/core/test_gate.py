@@ -90,7 +90,7 @@ def test_gate_when_inputs_are_the_defaults_then_live_entry_names_every_missing_s
         ({"has_funds": False, "quote": USDC}, "No USDC available for trading."),
         (
             {"is_stopped": True, "stopped_since": "14:00 KST", "stopped_by": "operator"},
-            "Emergency stop is on since 14:00 KST (operator). Resume it under Emergency when it is safe.",
+            "Emergency stop is on since 14:00 KST (operator). Entries go on when it is lifted.",
         ),
         (
             {"has_subscription": False, "subscription_ended_on": "2026-11-01"},

@@ -28,12 +28,12 @@ def base(tmp_path: Path) -> Iterator[People]:
 @pytest.fixture
 def venue(base: People) -> OutsideVenue:
     listed = [instrument("BTCUSDT", "BTC", "USDT"), instrument("ETHUSDT", "ETH", "USDT")]
-    return OutsideVenue(base.clock, listed=listed, prices={"BTCUSDT": "67000.10"})
+    return OutsideVenue(base.clock, environment=Environment.PAPER, listed=listed, prices={"BTCUSDT": "67000.10"})
 
 
 @pytest.fixture
 async def market(base: People, venue: OutsideVenue) -> Market:
-    made = Market({(BINANCE, Environment.LIVE): cast("VenueClient", venue)}, base.clock, base.db, InProcessBus())
+    made = Market({(BINANCE, Environment.PAPER): cast("VenueClient", venue)}, base.clock, base.db, InProcessBus())
     await made.start()
     return made
 
@@ -64,7 +64,7 @@ async def test_health_when_asked_by_a_stranger_says_it_serves_and_no_more(
 
 async def test_venues_when_listed_show_health_clock_and_protection(user: httpx.AsyncClient) -> None:
     (seen,) = (await user.get("/api/v1/venues")).json()
-    assert (seen["venue"], seen["environment"], seen["is_healthy"]) == ("binance", "live", True)
+    assert (seen["venue"], seen["environment"], seen["is_healthy"]) == ("binance", "paper", True)
     assert (seen["clock_offset_ms"], seen["latency_p50_ms"], seen["instruments"]) == (12, "20.2", 2)
     assert seen["protection"] == "oco"
 

@@ -126,7 +126,7 @@ def test_load_tape_when_pyarrow_is_missing_says_what_to_install(
 ) -> None:
     path = write(tmp_path / "a.parquet", ("ABC/USDT", 1, RISING))
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(TapeError, match=r"pip install 'tradewind\[tape\]'"):
+    with pytest.raises(TapeError, match=r"pip install pyarrow"):
         load_tape(path)
 
 

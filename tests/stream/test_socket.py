@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from sqlalchemy import text
 from tests.support.clock import ManualClock
 from tests.support.ids import CountedIds
 from tests.support.people import People, people
@@ -242,6 +243,31 @@ async def test_token_when_revoked_loses_its_stream_within_a_minute(station: Stat
         db.write_now(lambda tx: identity.revoke_token(tx, ann.id, token.id, actor="test"))
         await station.clock.advance(61)
         assert await closed_with(socket) == NOT_SIGNED_IN
+
+
+@pytest.mark.parametrize(("before", "after"), [(Role.OPERATOR, Role.USER), (Role.USER, Role.SUPPORT)])
+async def test_role_when_changed_ends_a_stream_that_was_opened_with_the_old_one(
+    station: Station, before: Role, after: Role
+) -> None:
+    changing, ann = station.add("changing", before), station.add("ann")
+    async with station.listen(changing) as socket, station.listen(ann) as other:
+        await frame(socket)
+        await frame(other)
+        station.people.db.write_now(
+            lambda tx: tx.execute(
+                text("UPDATE users SET role = :role WHERE id = :id"), {"role": after, "id": changing.id}
+            )
+        )
+        await station.clock.advance(61)
+        assert await closed_with(socket) == NOT_ALLOWED
+        await station.tell(ann, state="FILLED")
+        assert (await frame(other, "ev"))["data"] == {"state": "FILLED"}
+    async with station.listen(changing) as socket:
+        await frame(socket)
+        await station.tell(ann, state="FILLED")
+        await station.tell(changing, state="CANCELED")
+        state = "FILLED" if after is Role.SUPPORT else "CANCELED"
+        assert (await frame(socket, "ev"))["data"]["state"] == state
 
 
 async def test_twenty_first_stream_of_a_user_is_refused(station: Station) -> None:

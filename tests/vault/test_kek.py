@@ -18,6 +18,7 @@ from tradewind.vault.kek import (
     kek_from_file,
     kek_from_passphrase,
 )
+from tradewind.vault.opening import KekPlace, open_vault
 from tradewind.vault.secret import Secret
 from tradewind.vault.service import kek_for_passphrase
 
@@ -75,14 +76,89 @@ def test_file_when_it_holds_no_key_then_is_refused_without_quoting_it(tmp_path: 
     assert not content.strip() or content.strip() not in caught.value.message
 
 
-def test_file_when_it_is_missing_or_a_link_or_a_folder_then_is_refused(tmp_path: Path) -> None:
-    create_kek_file(tmp_path / "kek")
-    (tmp_path / "link").symlink_to(tmp_path / "kek")
+def test_file_when_it_is_missing_or_leads_nowhere_or_is_a_folder_then_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
     (tmp_path / "folder").mkdir(mode=0o700)
-    for name in ("missing", "link", "folder"):
+    for name in ("missing", "link", "circle", "folder"):
         with pytest.raises(InvalidInput) as caught:
             kek_from_file(tmp_path / name)
         assert caught.value.code == "kek_not_readable"
+
+
+def test_link_when_what_it_leads_to_is_private_then_is_read(tmp_path: Path) -> None:
+    # A mounted Kubernetes secret: name -> ..data/name -> ..2026_11_20/name.
+    (tmp_path / "..2026_11_20").mkdir()
+    made = create_kek_file(tmp_path / "..2026_11_20" / "kek")
+    (tmp_path / "..data").symlink_to("..2026_11_20")
+    (tmp_path / "kek").symlink_to("..data/kek")
+    assert kek_from_file(tmp_path / "kek").current_id == made.current_id
+    (tmp_path / "..2026_11_20" / "kek").chmod(0o444)
+    with pytest.raises(InvalidInput, match="chmod 600"):
+        kek_from_file(tmp_path / "kek")
+
+
+def test_link_when_either_end_lies_in_the_data_directory_then_is_refused(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for target, link in ((data / "kek", tmp_path / "out"), (tmp_path / "kek", data / "in")):
+        create_kek_file(target)
+        link.symlink_to(target)
+        with pytest.raises(InvalidInput, match="inside the data directory"):
+            kek_from_file(link, outside=data)
+
+
+def _credential(folder: Path, mode: int) -> Path:
+    folder.mkdir(exist_ok=True)
+    path = folder / "kek"
+    path.unlink(missing_ok=True)
+    create_kek_file(path)
+    path.chmod(mode)
+    return path
+
+
+def test_credential_when_a_group_may_read_it_then_is_read_in_its_folder_alone(tmp_path: Path) -> None:
+    credentials, elsewhere = tmp_path / "credentials", tmp_path / "elsewhere"
+    kek_from_file(_credential(credentials, 0o440), credentials=credentials)
+    (tmp_path / "link").symlink_to(credentials / "kek")
+    kek_from_file(tmp_path / "link", credentials=credentials)
+    # A link in the folder does not make a credential of what lies outside.
+    _credential(elsewhere, 0o440)
+    (credentials / "leak").symlink_to(elsewhere / "kek")
+    for path, folder in (
+        (elsewhere / "kek", credentials),
+        (credentials / "leak", credentials),
+        (credentials / "kek", None),
+        (credentials / "kek", Path()),
+    ):
+        with pytest.raises(InvalidInput, match="chmod 600"):
+            kek_from_file(path, credentials=folder)
+
+
+@pytest.mark.parametrize("mode", [0o444, 0o460, 0o450, 0o644, 0o442, 0o441])
+def test_credential_when_more_than_a_groups_reading_is_allowed_then_is_refused(tmp_path: Path, mode: int) -> None:
+    path = _credential(tmp_path / "credentials", mode)
+    with pytest.raises(InvalidInput, match="chmod 600"):
+        kek_from_file(path, credentials=path.parent)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can give a file away")
+def test_credential_when_it_belongs_to_somebody_else_then_no_group_may_read_it(tmp_path: Path) -> None:
+    path = _credential(tmp_path / "credentials", 0o440)
+    os.chown(path, 65_534, -1)
+    with pytest.raises(InvalidInput, match="chmod 600"):
+        kek_from_file(path, credentials=path.parent)
+
+
+def test_open_when_the_service_names_a_folder_of_credentials_then_the_key_in_it_opens_the_vault(tmp_path: Path) -> None:
+    path = _credential(tmp_path / "credentials", 0o440)
+    place = KekPlace(path, tmp_path / "data")
+    with fresh_db(tmp_path, ("vault",)) as db:
+        environ = {"CREDENTIALS_DIRECTORY": str(path.parent)}
+        vault = db.write_now(lambda tx: open_vault(tx, place, ManualClock(), environ))
+        assert vault.kek_id == kek_from_file(path, credentials=path.parent).current_id
+        with pytest.raises(InvalidInput, match="chmod 600"):
+            db.write_now(lambda tx: open_vault(tx, place, ManualClock(), {}))
 
 
 def test_file_when_it_holds_two_keys_then_the_first_is_current(tmp_path: Path) -> None:

@@ -36,6 +36,8 @@ async def test_body_when_it_is_a_byte_larger_then_is_refused() -> None:
         answer = await client.post("/x", content=b"a" * (BODY_BYTES_MAX + 1))
     assert answer.status_code == 413
     assert answer.json()["code"] == "body_too_large"
+    assert "nothing was stored" in answer.json()["detail"]
+    assert "Send less" in answer.json()["detail"]
 
 
 class _Wire:

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import pytest
 from fastapi import FastAPI
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 from sqlalchemy.exc import OperationalError
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from tests.support.people import browser
 from tests.support.web import guarded_app
 
@@ -32,6 +32,14 @@ _CANARY = "canary-9b1d3f57"
 class _Body(BaseModel):
     name: Annotated[str, Field(max_length=5)]
     count: int
+
+
+def _refuse(_name: str) -> str:
+    raise ValueError("No such name.")
+
+
+class _Checked(BaseModel):
+    name: Annotated[str, AfterValidator(_refuse)]
 
 
 def _raising(error: Exception) -> FastAPI:
@@ -130,7 +138,66 @@ async def test_answer_when_the_body_does_not_fit_then_names_fields_and_echoes_no
     assert broken.status_code == 400
     assert broken.json()["code"] == "malformed_json"
     assert _CANARY not in broken.text
-    assert as_text.status_code == 422
+    assert (as_text.status_code, as_text.json()["code"]) == (415, "not_json")
+    assert "application/json" in as_text.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"content-type": "application/x-www-form-urlencoded"}, 415),
+        ({"content-type": "application/problem+json; charset=utf-8"}, 422),
+        ({"content-type": "Application/JSON"}, 422),
+    ],
+)
+async def test_answer_when_a_body_comes_then_415_only_if_it_is_not_called_json(
+    headers: dict[str, str], status: int
+) -> None:
+    app = guarded_app()
+
+    @app.post("/x")
+    async def x(body: _Body) -> None: ...
+
+    async with browser(app) as client:
+        answer = await client.post("/x", content=b'{"name":1}', headers=headers)
+        nothing = await client.post("/x")
+    assert answer.status_code == status
+    assert nothing.status_code == 422
+
+
+async def test_answer_when_a_checker_of_ours_refuses_then_its_own_prefix_is_not_shown() -> None:
+    app = guarded_app()
+
+    @app.post("/x")
+    async def x(body: _Checked) -> None: ...
+
+    async with browser(app) as client:
+        answer = await client.post("/x", json={"name": "king"})
+    assert answer.json()["fields"] == {"name": "No such name."}
+
+
+@pytest.mark.parametrize("path", ["/webhooks/{}", "/api/v1/webhooks/{}/", "/api//webhooks//{}", "/elsewhere/{}/more"])
+@pytest.mark.parametrize("error", [NotFound("a", "b"), TimeoutError(), RuntimeError()])
+async def test_answer_when_a_webhook_fails_then_its_address_is_in_no_answer_and_no_log(
+    path: str, error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = guarded_app()
+    token = f"twh_{_CANARY}"
+
+    @app.post("/{rest:path}")
+    async def x(rest: str) -> None:
+        raise error
+
+    async with browser(app) as client:
+        raised = await client.post(path.format(token))
+        nowhere = await client.get(path.format(token))
+        large = await client.post(path.format(token), content=b"x" * 70_000)
+    assert large.status_code == 413
+    shown = capsys.readouterr()
+    for text in (raised.text, nowhere.text, large.text, shown.out, shown.err):
+        assert _CANARY not in text
+    for answer in (raised, nowhere, large):
+        assert answer.json()["instance"] == path.format("***")
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nowhere", 404), ("DELETE", "/x", 405)])
@@ -170,9 +237,14 @@ async def test_headers_when_anything_is_answered_then_are_all_there(path: str) -
     assert answer.headers["cross-origin-resource-policy"] == "same-origin"
 
 
-async def test_headers_when_the_api_page_is_shown_then_only_it_may_load_its_viewer() -> None:
-    async with browser(guarded_app()) as client:
-        docs, other = await client.get("/docs"), await client.get("/openapi.json")
-    assert docs.status_code == 200
-    assert "cdn.jsdelivr.net" in docs.headers["content-security-policy"]
-    assert "cdn.jsdelivr.net" not in other.headers["content-security-policy"]
+async def test_headers_when_an_answer_brings_a_policy_then_only_that_answer_has_it() -> None:
+    app = guarded_app()
+
+    @app.get("/own")
+    async def own() -> Response:
+        return Response(headers={"Content-Security-Policy": "default-src 'self'"})
+
+    async with browser(app) as client:
+        page, other = await client.get("/own"), await client.get("/openapi.json")
+    assert page.headers["content-security-policy"] == "default-src 'self'"
+    assert "'self'" not in other.headers["content-security-policy"]

@@ -62,9 +62,10 @@ def build_router(deps: PaperDeps) -> APIRouter:
         if not _LEAST <= balance <= _MOST:
             limits = f"{plain(_LEAST)} and {plain(_MOST)} USDT"
             raise InvalidInput("balance_out_of_range", f"Play money must lie between {limits}.")
-        deps.limiter.demand(KEY_ADD_RATE, caller.user_id)
 
         async def act() -> Answer:
+            # In here, so that a repeat gets its answer and counts for nothing.
+            deps.limiter.demand(KEY_ADD_RATE, caller.user_id)
             api_key, api_secret = await deps.issue_key(balance)
             request = LinkRequest(
                 user_id=caller.user_id,

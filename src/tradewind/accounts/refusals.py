@@ -28,6 +28,8 @@ class KeyRefusal(StrEnum):
     KEY_TAKEN = "key_already_linked"
     ACCOUNT_TAKEN = "venue_account_already_linked"
     OTHER_ACCOUNT = "key_of_other_account"
+    UNREADABLE = "credential_unreadable"
+    MISSING = "no_credential"
 
 
 # What the user types where the venue cannot say what a key may do (K3); either language is taken.
@@ -111,9 +113,19 @@ _TEXTS: Mapping[KeyRefusal, tuple[str, str]] = {
         "This key belongs to another account at {venue}. Use a key of the same one, or link the other as its own.",
         "다른 {venue} 계정의 키예요. 같은 계정의 키를 사용하거나 새 계정으로 연결해 주세요.",
     ),
+    _R.UNREADABLE: _text(
+        "The key stored here for {venue} cannot be opened, so {venue} was not asked. Tell the operator: the "
+        "key-encryption key may have been changed. Adding the exchange key again mends this account.",
+        "저장된 {venue} 키를 열 수 없어 {venue}에 묻지 않았어요. 암호화 키가 바뀌었을 수 있으니 "
+        "운영자에게 알려 주세요. 거래소 키를 다시 추가하면 이 계정을 다시 쓸 수 있어요.",
+    ),
+    _R.MISSING: _text(
+        "No usable key for {venue} is stored for this account, so {venue} was not asked. Add the exchange key again.",
+        "이 계정에 쓸 수 있는 {venue} 키가 저장되어 있지 않아 {venue}에 묻지 않았어요. 거래소 키를 다시 추가해 주세요.",
+    ),
 }
 
-_CONFLICTS = frozenset({_R.KEY_TAKEN, _R.ACCOUNT_TAKEN, _R.OTHER_ACCOUNT})
+_CONFLICTS = frozenset({_R.KEY_TAKEN, _R.ACCOUNT_TAKEN, _R.OTHER_ACCOUNT, _R.UNREADABLE, _R.MISSING})
 _PASSING = frozenset({_R.CLOCK, _R.UNREACHABLE, _R.BUSY})
 
 # The adapter's own names for what the venue said; whatever is not named here is `key_refused`.
@@ -123,6 +135,9 @@ _OF_CODE: Mapping[str, KeyRefusal] = {
     "bad_signature": _R.SECRET_WRONG,
     "secret_unreadable": _R.SECRET_WRONG,
     "ip_not_allowed": _R.ADDRESS_REFUSED,
+    # Said by our own signer, before the venue was asked.
+    "credential_unreadable": _R.UNREADABLE,
+    "no_credential": _R.MISSING,
 }
 
 

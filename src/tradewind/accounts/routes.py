@@ -12,6 +12,7 @@ from tradewind.accounts.linking import Linker, LinkRequest
 from tradewind.accounts.mandates import Mandates
 from tradewind.accounts.refusals import UNVERIFIED_SENTENCE, UNVERIFIED_SENTENCE_KO
 from tradewind.accounts.service import LIVE_SENTENCE, LIVE_SENTENCE_KO, Accounts
+from tradewind.accounts.shapes import checked_pair
 from tradewind.accounts.shown import (
     AccountBody,
     AccountOut,
@@ -157,7 +158,6 @@ def _add_credential_routes(router: APIRouter, deps: AccountsDeps) -> None:
     @router.post("/credentials", status_code=201, response_model=LinkedOut)
     async def link(body: LinkBody, caller: Trader, key: MaybeOnceKey) -> Response:
         """Add an exchange key: tested at the venue first, then sealed. Nothing is stored on failure."""
-        deps.limiter.demand(KEY_ADD_RATE, caller.user_id)
         request = LinkRequest(
             user_id=caller.user_id,
             venue=VenueName(body.venue),
@@ -170,11 +170,18 @@ def _add_credential_routes(router: APIRouter, deps: AccountsDeps) -> None:
         )
 
         async def act() -> Answer:
+            _count_key(deps, request)
             linked = await deps.linker.link(request, actor=caller.actor)
             out = LinkedOut(account=account_out(linked.account), warnings=list(linked.warnings))
             return Answer(201, out.model_dump_json().encode("utf-8"))
 
         return (await run_once(deps.db, deps.clock, caller.user_id, key, act)).response()
+
+
+def _count_key(deps: AccountsDeps, request: LinkRequest) -> None:
+    """Count a key against the hourly limit; what cannot be a key is refused uncounted, a repeat never gets here."""
+    checked_pair(request.venue, request.api_key, request.api_secret)
+    deps.limiter.demand(KEY_ADD_RATE, request.user_id)
 
 
 def _add_key_routes(router: APIRouter, deps: AccountsDeps) -> None:
@@ -190,7 +197,6 @@ def _add_key_routes(router: APIRouter, deps: AccountsDeps) -> None:
     @router.put("/credentials/{credential_id}")
     async def replace(credential_id: str, body: KeyBody, caller: Trader) -> LinkedOut:
         """Put another key of the same venue account in place of this one, tested first."""
-        deps.limiter.demand(KEY_ADD_RATE, caller.user_id)
         row = await account_of(credential_id, caller)
         request = LinkRequest(
             user_id=caller.user_id,
@@ -202,6 +208,7 @@ def _add_key_routes(router: APIRouter, deps: AccountsDeps) -> None:
             confirmation=body.confirmation,
             language=caller.language,
         )
+        _count_key(deps, request)
         linked = await deps.linker.replace_key(request, row.id, actor=caller.actor)
         return LinkedOut(account=account_out(linked.account), warnings=list(linked.warnings))
 

@@ -44,6 +44,7 @@ from tradewind.vault.service import Vault
 from tradewind.venues.base import AccountSnapshot, VenueHealth
 from tradewind.venues.binance.signing import sign
 from tradewind.venues.registry import Venues, VenueSettings
+from tradewind.web.housekeeping import run_housekeeping
 from tradewind.web.ratelimit import Limiter
 
 _log = logger("app")
@@ -85,6 +86,7 @@ class App:
             tasks.create_task(self.venues.run(), name="venues")
             tasks.create_task(self.outbox.drain(), name="outbox")
             tasks.create_task(self.hub.run(), name="hub")
+            tasks.create_task(run_housekeeping(self.db, self.clock), name="housekeeping")
             await self.market.start()
             tasks.create_task(self.market.run(), name="market")
             undone = await self.engine.recover()
@@ -157,15 +159,7 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
     engine = build_engine(
         db=db, clock=clock, ids=ids, bus=bus, desk=desk, known=known, roster=roster, numbers=_numbers(settings)
     )
-    linker = Linker(
-        db,
-        clock,
-        ids,
-        accounts=accounts,
-        signer=signer,
-        key_test=KeyTest(venues.client, settings.egress),
-        on_linked=_keep_balances(clock),
-    )
+    linker = _linker(settings, ground, accounts, signer, venues)
     hub = Hub(bus, clock, ids)
     asgi = build_asgi(
         Rooms(
@@ -221,6 +215,18 @@ def venue_settings(settings: Settings, paper: PaperVenue | None) -> list[VenueSe
             )
         )
     return found
+
+
+def _linker(settings: Settings, ground: _Ground, accounts: Accounts, signer: InProcessSigner, venues: Venues) -> Linker:
+    return Linker(
+        ground.db,
+        ground.clock,
+        ground.ids,
+        accounts=accounts,
+        signer=signer,
+        key_test=KeyTest(venues.client, settings.egress),
+        on_linked=_keep_balances(ground.clock),
+    )
 
 
 def _paper_keys(settings: Settings, paper: PaperVenue | None) -> PaperKeys | None:

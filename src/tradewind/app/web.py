@@ -21,6 +21,7 @@ from tradewind.billing.service import Billing
 from tradewind.config import Settings
 from tradewind.core.ids import AccountId, SignalId, SourceId, UserId
 from tradewind.execution import routes as execution_routes
+from tradewind.execution.deps import ExecutionDeps
 from tradewind.identity import routes as identity_routes
 from tradewind.identity.login import DbAuthenticator, Login
 from tradewind.identity.passwords import Passwords
@@ -38,8 +39,9 @@ from tradewind.signals.webhook import SignalDeps, build_webhook_router
 from tradewind.signer.service import InProcessSigner
 from tradewind.stream import routes as stream_routes
 from tradewind.stream.hub import Hub
+from tradewind.web.docs_page import install_docs
 from tradewind.web.install import install_web
-from tradewind.web.principal import Principal, Role
+from tradewind.web.principal import Principal
 from tradewind.web.ratelimit import Limiter
 
 API = "/api/v1"
@@ -75,7 +77,8 @@ class Rooms:
 
 def build_asgi(rooms: Rooms) -> FastAPI:
     """Build the app with all routers and the shared doors around it."""
-    app = FastAPI(title="Tradewind", version=__version__, description=_ABOUT, docs_url="/docs", redoc_url=None)
+    app = FastAPI(title="Tradewind", version=__version__, description=_ABOUT, docs_url=None, redoc_url=None)
+    install_docs(app)
     install_web(app, authenticator=DbAuthenticator(rooms.db, rooms.identity), limiter=rooms.limiter)
     login = Login(rooms.db, rooms.identity, Passwords(), rooms.limiter)
     signal_deps = _signal_deps(rooms)
@@ -95,7 +98,7 @@ def build_asgi(rooms: Rooms) -> FastAPI:
                 rooms.settings.egress,
             )
         ),
-        execution_routes.build_router(_execution_deps(rooms)),
+        execution_routes.build_router(_execution_deps(rooms, signal_deps)),
         portfolio_routes.build_router(
             portfolio_routes.PortfolioDeps(rooms.db, rooms.clock, rooms.engine.desk.price_now)
         ),
@@ -127,20 +130,16 @@ def _signal_deps(rooms: Rooms) -> SignalDeps:
     )
 
 
-def _execution_deps(rooms: Rooms) -> execution_routes.ExecutionDeps:
+def _execution_deps(rooms: Rooms, signal_deps: SignalDeps) -> ExecutionDeps:
     engine = rooms.engine
 
     def own_accounts(tx: Tx, user_id: UserId) -> list[AccountId]:
         return [row.id for row in rooms.accounts.list_of(tx, user_id)]
 
     def demand_visible(tx: Tx, caller: Principal, signal_id: str) -> None:
-        if caller.role in (Role.OPERATOR, Role.SUPPORT):
-            signals.load_entry(tx, SignalId(signal_id))
-            return
-        mine = {mandate.source_id for mandate in rooms.mandates.list_of(tx, caller.user_id)}
-        signals.load_entry(tx, SignalId(signal_id), visible=mine)
+        signals.load_entry(tx, SignalId(signal_id), visible=signals_routes.visible_to(tx, signal_deps, caller))
 
-    return execution_routes.ExecutionDeps(
+    return ExecutionDeps(
         db=rooms.db,
         clock=rooms.clock,
         journal=engine.journal,

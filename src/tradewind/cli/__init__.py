@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from tradewind import __version__
 from tradewind.cli import db, demo, doctor, keys, serve, sim, sources, users
@@ -19,8 +20,22 @@ from tradewind.infra.db import CommitInDoubt
 _REFUSED = 1
 _INTERRUPTED = 130
 
+
+class _Commands(TyperGroup):
+    """The root of all verbs."""
+
+    def invoke(self, context: typer.Context) -> Any:  # type: ignore[override]
+        """Run a verb; a wrong value is told in our words, without the checker's own prefix."""
+        try:
+            return super().invoke(context)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
+
 app = typer.Typer(
     name="tradewind",
+    cls=_Commands,
     help="One signal, every account, exactly once.",
     no_args_is_help=True,
     add_completion=False,

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from tradewind.cli.rooms import ACTOR, Rooms, opened_rooms
+from tradewind.cli.tables import print_table
 from tradewind.core.errors import Conflict, NotFound
 from tradewind.core.ids import SourceId, UserId
 from tradewind.infra.db import Tx
@@ -64,10 +63,7 @@ def list_sources(context: typer.Context) -> None:
             ]
 
         rows = rooms.db.read_now(work)
-    table = Table("name", "state", "owner", "since", "id", box=None)
-    for row in rows:
-        table.add_row(*row)
-    Console(soft_wrap=True).print(table)
+    print_table(["name", "state", "owner", "since", "id"], rows)
 
 
 @app.command()

@@ -9,15 +9,14 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from tradewind.cli.rooms import ACTOR, Rooms, opened_rooms
+from tradewind.cli.tables import print_table
 from tradewind.core.errors import InvalidInput
 from tradewind.core.plan import PlanName
 from tradewind.identity.passwords import Passwords
 from tradewind.identity.people import User
-from tradewind.identity.service import NewUser
+from tradewind.identity.service import NewUser, normal_email
 from tradewind.infra.db import Tx
 from tradewind.vault.secret import Secret
 from tradewind.web.principal import Role, Scope
@@ -39,6 +38,8 @@ def add(
 ) -> None:
     """Add a person; the password is asked for, never an argument."""
     with opened_rooms(context) as rooms:
+        # Before a password is asked for: nobody types one twice for an address that is none.
+        normal_email(email)
         password = _ask_password(password_stdin)
         hashed = asyncio.run(Passwords().hash(password, email, name))
         new = NewUser(email, name or email.partition("@")[0], hashed, role, language)
@@ -58,10 +59,13 @@ def list_users(context: typer.Context) -> None:
     with opened_rooms(context) as rooms:
         now = rooms.clock.now()
         users, plans = rooms.db.read_now(lambda tx: _all_users(tx, rooms))
-    table = Table("e-mail", "name", "role", "plan", "standing", "id", box=None)
-    for user in users:
-        table.add_row(user.email, user.name, user.role, plans.get(user.id, "none"), _standing(user, now), user.id)
-    Console(soft_wrap=True).print(table)
+    print_table(
+        ["e-mail", "name", "role", "plan", "standing", "id"],
+        [
+            [user.email, user.name, user.role, plans.get(user.id, "none"), _standing(user, now), user.id]
+            for user in users
+        ],
+    )
     typer.echo(f"{len(users)} users")
 
 

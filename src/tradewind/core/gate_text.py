@@ -40,12 +40,12 @@ TEXTS: Mapping[GateCode, tuple[str, str]] = {
         "시험 실행 중이라 주문을 보내지 않아요. TRADEWIND_DRY_RUN=false 로 설정하거나 이 계정에서 꺼 주세요.",
     ),
     _C.STOP: (
-        "Emergency stop is on since {t} ({who}). Resume it under Emergency when it is safe.",
-        "{t}부터 긴급 정지 상태예요 ({who}). 안전해지면 긴급 정지 화면에서 해제해 주세요.",
+        "Emergency stop is on since {t} ({who}). Entries go on when it is lifted.",
+        "{t}부터 긴급 정지 상태예요 ({who}). 해제되면 신규 진입이 다시 열려요.",
     ),
     _C.PAUSED: (
-        "Trading is paused for this account. Turn it on in Accounts.",
-        "이 계정의 거래가 꺼져 있어요. 계정 화면에서 켤 수 있어요.",
+        "Trading is paused for this account. Turn it on: POST /api/v1/accounts/ID/resume.",
+        "이 계정의 거래가 꺼져 있어요. POST /api/v1/accounts/ID/resume 으로 켤 수 있어요.",
     ),
     _C.SUSPENDED: (
         "Suspended until {d}: {reason}. Ask the operator.",
@@ -60,24 +60,42 @@ TEXTS: Mapping[GateCode, tuple[str, str]] = {
         "{venue} 거래소가 {s}초 동안 응답하지 않아요. 회복되면 자동으로 다시 열려요.",
     ),
     _C.ACCOUNT_DISABLED: (
-        "This account was disabled after five credential errors at {venue}. Test or replace the key in Accounts.",
-        "{venue}에서 키 오류가 다섯 번 이어져 계정이 꺼졌어요. 계정 화면에서 키를 시험하거나 바꿔 주세요.",
+        (
+            "This account was disabled after five credential errors at {venue}. "
+            "Test the key (POST /api/v1/credentials/ID/test) or replace it (PUT /api/v1/credentials/ID)."
+        ),
+        (
+            "{venue}에서 키 오류가 다섯 번 이어져 계정이 꺼졌어요. "
+            "키를 시험하거나 (POST /api/v1/credentials/ID/test) 바꿔 주세요 (PUT /api/v1/credentials/ID)."
+        ),
     ),
     _C.CREDENTIAL_MISSING: (
         "{venue} API credentials are not configured for {environment}.",
         "{venue} API 키가 {environment} 환경에 등록되어 있지 않아요.",
     ),
     _C.CREDENTIAL_REFUSED: (
-        "{venue} refuses the API key of this account ({environment}). Test or replace the key in Accounts.",
-        "{venue}에서 이 계정의 API 키를 거절하고 있어요 ({environment}). 계정 화면에서 키를 시험하거나 바꿔 주세요.",
+        (
+            "{venue} refuses the API key of this account ({environment}). "
+            "Test the key (POST /api/v1/credentials/ID/test) or replace it (PUT /api/v1/credentials/ID)."
+        ),
+        (
+            "{venue}에서 이 계정의 API 키를 거절하고 있어요 ({environment}). "
+            "키를 시험하거나 (POST /api/v1/credentials/ID/test) 바꿔 주세요 (PUT /api/v1/credentials/ID)."
+        ),
     ),
     _C.CREDENTIAL_UNVERIFIED: (
-        "The rights of the API key are not verified. Test the key in Accounts and confirm what it may do.",
-        "API 키의 권한이 확인되지 않았어요. 계정 화면에서 키를 시험하고 권한을 확인해 주세요.",
+        "The rights of the API key are not verified. Test it (POST /api/v1/credentials/ID/test).",
+        "API 키의 권한이 확인되지 않았어요. 키를 시험해 주세요 (POST /api/v1/credentials/ID/test).",
     ),
     _C.NO_TRADE_RIGHT: (
-        "The API key may not trade. Give it the right to trade at the exchange, then test it in Accounts.",
-        "API 키에 주문 권한이 없어요. 거래소에서 주문 권한을 켠 뒤 계정 화면에서 다시 시험해 주세요.",
+        (
+            "The API key may not trade. Give it the right to trade at the exchange, then test it: "
+            "POST /api/v1/credentials/ID/test."
+        ),
+        (
+            "API 키에 주문 권한이 없어요. 거래소에서 주문 권한을 켠 뒤 다시 시험해 주세요: "
+            "POST /api/v1/credentials/ID/test"
+        ),
     ),
     _C.NO_FUNDS: (
         "No {asset} available for trading.",
@@ -92,11 +110,11 @@ TEXTS: Mapping[GateCode, tuple[str, str]] = {
         "실전 확인 토큰이 맞지 않아요. TRADEWIND_LIVE_CONFIRM_TOKEN 을 운영자의 토큰으로 설정해 주세요.",
     ),
     _C.CONFIRMATION: (
-        "You have not confirmed live trading yet. Type the account's label on its live page.",
-        "아직 실전 거래를 확인하지 않았어요. 실전 전환 화면에서 계정 이름을 입력해 주세요.",
+        "You have not confirmed live trading yet. Send the sentence: POST /api/v1/accounts/ID/live-confirmation.",
+        "아직 실전 거래를 확인하지 않았어요. POST /api/v1/accounts/ID/live-confirmation 으로 문장을 보내 주세요.",
     ),
     _C.SECOND_FACTOR: (
-        "Second factor is off. Turn it on in Settings to trade live.",
-        "2단계 인증이 꺼져 있어요. 설정에서 켜야 실전 거래를 할 수 있어요.",
+        "Trading live needs a second factor, and this release has none yet.",
+        "실전 거래에는 2단계 인증이 필요한데, 이 버전에는 아직 없어요.",
     ),
 }

@@ -55,12 +55,12 @@ _PASSING = frozenset({_R.NO_BALANCE_KNOWN, _R.NO_PRICE, _R.VENUE_UNHEALTHY, _R.I
 
 _TEXTS: Mapping[SkipReason, tuple[str, str]] = {
     _R.PAUSED: (
-        "This account is paused. Resume it in Accounts.",
-        "이 계정은 일시 중지 상태예요. 계정 화면에서 다시 시작할 수 있어요.",
+        "This account is paused. Resume it: POST /api/v1/accounts/ID/resume.",
+        "이 계정은 일시 중지 상태예요. POST /api/v1/accounts/ID/resume 으로 다시 시작할 수 있어요.",
     ),
     _R.MANDATE_OFF: (
-        "You do not follow this source with this account. Turn the mandate on in Accounts.",
-        "이 계정은 이 소스를 따르지 않아요. 계정 화면에서 켤 수 있어요.",
+        "You do not follow this source with this account. Turn the mandate on: PATCH /api/v1/mandates/ID.",
+        "이 계정은 이 소스를 따르지 않아요. PATCH /api/v1/mandates/ID 로 켤 수 있어요.",
     ),
     _R.SUSPENDED: (
         "Your access is suspended. Exits and stops go on.",
@@ -71,8 +71,8 @@ _TEXTS: Mapping[SkipReason, tuple[str, str]] = {
         "이용 중인 구독이 없어요. 청산은 계속되고 신규 진입은 기다려요.",
     ),
     _R.GATE_CLOSED: (
-        "The gate of this account is closed. Its reasons are listed with the account.",
-        "이 계정의 거래 조건이 충족되지 않았어요. 이유는 계정 화면에 있어요.",
+        "The gate of this account is closed. GET /api/v1/trading/status lists the reasons.",
+        "이 계정의 거래 조건이 충족되지 않았어요. 이유는 GET /api/v1/trading/status 에 있어요.",
     ),
     _R.VENUE_UNHEALTHY: (
         "The exchange does not answer right now. Entries open again by themselves.",

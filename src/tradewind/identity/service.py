@@ -245,7 +245,9 @@ class Identity:
 
         A scope that the person's role no longer has is no longer given.
         """
-        wrong = Unauthenticated("bad_token", "The API token is not valid (any more). Make a new one under API tokens.")
+        wrong = Unauthenticated(
+            "bad_token", "The API token is not valid (any more). Make a new one: tradewind users token."
+        )
         if not token.startswith(TOKEN_PREFIX) or len(token) > 100:
             raise wrong
         found = store.find_token(tx, _hash(token))

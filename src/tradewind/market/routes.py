@@ -96,7 +96,7 @@ def build_router(market: Market, clock: Clock) -> APIRouter:
     async def markets(
         venue: str,
         _reader: Reader,
-        environment: Environment = Environment.LIVE,
+        environment: Environment = Environment.PAPER,
         base: Annotated[str | None, Query(max_length=40)] = None,
         quote: Annotated[str | None, Query(max_length=40)] = None,
         limit: Annotated[int, Query(ge=1, le=_MARKETS_MAX)] = 1_000,
@@ -111,7 +111,7 @@ def build_router(market: Market, clock: Clock) -> APIRouter:
         _reader: Reader,
         venue: Annotated[str, Query(max_length=40)],
         symbols: Annotated[str, Query(max_length=8_000, description="comma separated, any usual form")],
-        environment: Environment = Environment.LIVE,
+        environment: Environment = Environment.PAPER,
     ) -> list[PriceView]:
         """Prices no older than 5 s; a symbol the venue says nothing about is missing from the answer."""
         wanted = _listed(market, VenueName(venue), environment, symbols)

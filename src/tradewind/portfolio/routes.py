@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 
@@ -17,6 +17,7 @@ from tradewind.infra.clock import Clock
 from tradewind.infra.db import Db
 from tradewind.portfolio import service
 from tradewind.portfolio.holding import Held, Holding
+from tradewind.portfolio.shown import BalanceOut, BalancesOut, PositionOut, PositionsOut
 from tradewind.web.principal import Reader
 
 # Price now and its age in seconds; None where the venue has said nothing.
@@ -39,52 +40,44 @@ def build_router(deps: PortfolioDeps) -> APIRouter:
     router = APIRouter(tags=["portfolio"])
 
     @router.get("/positions")
-    async def positions(caller: Reader) -> dict[str, Any]:
+    async def positions(caller: Reader) -> PositionsOut:
         """List the caller's open positions lot by lot, with price now, unrealised P&L and protection."""
         found = await deps.db.read(lambda tx: service.open_lots_of(tx, UserId(caller.user_id)))
         now = deps.clock.now()
-        return {"items": [_position(each, deps.price_now, now) for each in found], "at": now.isoformat()}
+        return PositionsOut(items=[_position(each, deps.price_now, now) for each in found], at=now)
 
     @router.get("/balance")
-    async def balance(caller: Reader, asset: Annotated[str | None, Query(max_length=24)] = None) -> dict[str, Any]:
+    async def balance(caller: Reader, asset: Annotated[str | None, Query(max_length=24)] = None) -> BalancesOut:
         """List the caller's balances, free and locked apart, each with the time it was read."""
         wanted = None if asset is None else Asset(asset.upper())
         found = await deps.db.read(lambda tx: service.balances_of_user(tx, UserId(caller.user_id), wanted))
-        return {"items": [_balance(each) for each in found]}
+        return BalancesOut(items=[_balance(each) for each in found])
 
     return router
 
 
-def _position(holding: Holding, price_now: PriceNow, now: datetime) -> dict[str, Any]:
+def _position(holding: Holding, price_now: PriceNow, now: datetime) -> PositionOut:
     lot = holding.lot
     quoted = price_now(holding.venue, holding.environment, lot.symbol)
     entry = lot.entry_price
-    view: dict[str, Any] = {
-        **service.lot_view(holding),
-        "age_s": int((now - lot.opened_at).total_seconds()),
-        "price": None,
-        "price_age_s": None,
-        "unrealised": None,
-        "unrealised_pct_of_cost": None,
-    }
+    age_s = int((now - lot.opened_at).total_seconds())
+    position = PositionOut.model_validate({**service.lot_view(holding), "age_s": age_s})
     if quoted is not None and entry is not None:
-        price, age_s = quoted
+        price, price_age_s = quoted
         gain = EXACT.subtract(price.cost(lot.quantity), lot.cost_quote)
         share = EXACT.divide(gain, lot.cost_quote) * 100 * ONE
-        view |= {
-            "price": str(price),
-            "price_age_s": f"{age_s:.1f}",
-            "unrealised": plain(gain.quantize(Decimal("1e-8"))),
-            "unrealised_pct_of_cost": plain(share.quantize(_CENT)),
-        }
-    return view
+        position.price = str(price)
+        position.price_age_s = f"{price_age_s:.1f}"
+        position.unrealised = plain(gain.quantize(Decimal("1e-8")))
+        position.unrealised_pct_of_cost = plain(share.quantize(_CENT))
+    return position
 
 
-def _balance(held: Held) -> dict[str, Any]:
-    return {
-        "account_id": held.account_id,
-        "asset": held.asset,
-        "free": plain(held.free),
-        "in_orders": plain(held.locked),
-        "at": held.at.isoformat(),
-    }
+def _balance(held: Held) -> BalanceOut:
+    return BalanceOut(
+        account_id=held.account_id,
+        asset=held.asset,
+        free=plain(held.free),
+        in_orders=plain(held.locked),
+        at=held.at,
+    )

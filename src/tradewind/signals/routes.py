@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from tradewind.core.errors import NotFound
+from tradewind.core.errors import InvalidInput, NotFound
 from tradewind.core.ids import SignalId, SourceId
 from tradewind.core.money import plain
 from tradewind.infra.db import Tx
@@ -19,11 +19,13 @@ from tradewind.signals.service import Alert
 from tradewind.signals.sources import SourceWithToken
 from tradewind.signals.strict_json import canonical
 from tradewind.signals.tables import Entry, Origin, SignalState, Source
-from tradewind.signals.webhook import SignalDeps, accepted_view, build_webhook_router, demand_listed
-from tradewind.web.idempotency import Answer, OnceKey, RequestKey, once_in_tx
-from tradewind.web.pagination import PageQuery, page_of
+from tradewind.signals.webhook import AcceptedView, SignalDeps, accepted_view, build_webhook_router, demand_listed
+from tradewind.web.idempotency import Answer, OnceKey, RequestKey, kept_answer, once_in_tx
+from tradewind.web.pagination import PageQuery, PageRequest, page_of
 from tradewind.web.principal import Operator, Principal, Reader, Role, Trader
 
+# What a column of the database can number.
+_SEQ_MAX = 2**63 - 1
 _Decimal = Annotated[str, Field(max_length=40, examples=["67000.5"])]
 
 
@@ -168,10 +170,10 @@ def _add_signal_routes(router: APIRouter, deps: SignalDeps) -> None:
         caller: Reader, page: PageQuery, state: Annotated[SignalState | None, Query()] = None
     ) -> SignalPage:
         """Signals of the caller's own sources and of those they have mandates on; operators see all."""
-        before = None if page.after is None else int(page.after[0])
+        before = _seq_of(page)
 
         def work(tx: Tx) -> tuple[list[Entry], Collection[SourceId] | None]:
-            visible = _visible(tx, deps, caller)
+            visible = visible_to(tx, deps, caller)
             rows = service.list_entries(tx, visible=visible, before_seq=before, limit=page.limit + 1, state=state)
             return rows, _own(tx, deps, caller)
 
@@ -185,13 +187,19 @@ def _add_signal_routes(router: APIRouter, deps: SignalDeps) -> None:
         """One signal."""
 
         def work(tx: Tx) -> tuple[Entry, Collection[SourceId] | None]:
-            entry = service.load_entry(tx, SignalId(signal_id), visible=_visible(tx, deps, caller))
+            entry = service.load_entry(tx, SignalId(signal_id), visible=visible_to(tx, deps, caller))
             return entry, _own(tx, deps, caller)
 
         entry, own = await deps.db.read(work)
         return _signal_view(entry, own, with_raw=True)
 
-    @router.post("/signals", status_code=202, tags=["signals"], response_model=None)
+    @router.post(
+        "/signals",
+        status_code=202,
+        tags=["signals"],
+        response_class=Response,
+        responses={202: {"model": AcceptedView, "description": "stored"}},
+    )
     async def send_signal(body: NewSignal, caller: Trader, once: OnceKey) -> Response:
         """Send a signal by hand or program, as one of the caller's own sources (S3). Needs an Idempotency-Key."""
         answer = await _send(deps, body, caller, once)
@@ -200,6 +208,10 @@ def _add_signal_routes(router: APIRouter, deps: SignalDeps) -> None:
 
 async def _send(deps: SignalDeps, body: NewSignal, caller: Principal, once: RequestKey) -> Answer:
     now = deps.clock.now()
+    # A repeat gets the first answer, whatever venues list by now.
+    answered = await deps.db.read(lambda tx: kept_answer(tx, caller.user_id, once, now))
+    if answered is not None:
+        return answered
     content = _fields_of(body)
     kept = canonical(content)
     key = hashlib.sha256(f"{caller.user_id}\x1f{once.key}".encode()).hexdigest()
@@ -233,8 +245,18 @@ def _fields_of(body: NewSignal) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _visible(tx: Tx, deps: SignalDeps, caller: Principal) -> Collection[SourceId] | None:
-    """The sources whose signals the caller may read; None: all."""
+def _seq_of(page: PageRequest) -> int | None:
+    """The number after which a page goes on; None: from the start. Raises InvalidInput for a cursor of no such list."""
+    if page.after is None:
+        return None
+    seq = page.after[0]
+    if len(page.after) != 1 or not isinstance(seq, int) or not 0 <= seq <= _SEQ_MAX:
+        raise InvalidInput("bad_cursor", "The cursor is not one that this list handed out. Start without one.")
+    return seq
+
+
+def visible_to(tx: Tx, deps: SignalDeps, caller: Principal) -> Collection[SourceId] | None:
+    """Return the sources whose signals the caller may read; None: all. One rule for signals and what became of them."""
     own = _own(tx, deps, caller)
     if own is None or caller.role is Role.SUPPORT:
         return None

@@ -118,7 +118,7 @@ def _constant(text: str) -> NoReturn:
 
 
 def _demand_text(value: Any) -> None:
-    """Refuse half surrogates: they are no text, no database stores them."""
+    """Refuse half surrogates and NUL: they are no text, and not every database stores them."""
     stack = [value]
     while stack:
         item = stack.pop()
@@ -129,3 +129,5 @@ def _demand_text(value: Any) -> None:
             stack.extend(item)
         elif isinstance(item, str) and not item.isascii() and any("\ud800" <= char <= "\udfff" for char in item):
             raise refused("not_text", "The body holds characters that are no text (half a surrogate pair).")
+        elif isinstance(item, str) and "\x00" in item:
+            raise refused("not_text", "The body holds a NUL character. Take it out of the alert's message.")

@@ -107,7 +107,8 @@ async def _authenticate(deps: SignalDeps, token: str, request: Request) -> Sourc
         deps.limiter.demand(_STRANGER_RATE, address_of(request))
         raise NotFound(
             "webhook_not_found",
-            "No source has this webhook address. Copy it again from the source's page; rotating changes it.",
+            "No source has this webhook address. It is shown once, when it is made; "
+            "`tradewind sources rotate` makes a new one.",
         )
     deps.limiter.demand(WEBHOOK_RATE, source.id)
     service.demand_enabled(source)

@@ -200,7 +200,9 @@ class InProcessSigner:
             self._keep(self._db.read_now(lambda tx: self._load(tx, [account_id])))
             loaded = self._rows.get(account_id)
         if loaded is None:
-            raise CredentialRefused("no_credential", "The account has no exchange key. Add one under Accounts.")
+            raise CredentialRefused(
+                "no_credential", "The account has no usable exchange key. Add one: POST /api/v1/credentials."
+            )
         self._rows.move_to_end(account_id)
         return loaded
 

@@ -100,7 +100,7 @@ def _read(path: Path) -> _Candles:
         from pyarrow import ArrowInvalid, compute
         from pyarrow import parquet as pq
     except ImportError as missing:
-        raise TapeError("reading a candle file needs pyarrow: pip install 'tradewind[tape]'") from missing
+        raise TapeError("reading a candle file needs pyarrow: .venv/bin/python -m pip install pyarrow") from missing
     try:
         table = pq.read_table(path, columns=list(_COLUMNS))
     except (ArrowInvalid, KeyError) as wrong:

@@ -107,7 +107,7 @@ class _Door:
         except TooMany as error:
             raise _Closing(TOO_MANY, error.message) from None
         try:
-            await self._pump(socket, outlet, check)
+            await self._pump(socket, outlet, principal, check)
         except* WebSocketDisconnect:
             # The usual end: the other side left.
             pass
@@ -117,17 +117,20 @@ class _Door:
         finally:
             self._hub.disconnect(outlet)
 
-    async def _pump(self, socket: WebSocket, outlet: Outlet, check: _Check) -> None:
+    async def _pump(self, socket: WebSocket, outlet: Outlet, principal: Principal, check: _Check) -> None:
         has_spoken = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_receive(socket, outlet, has_spoken))
             tasks.create_task(_send(socket, outlet, has_spoken))
-            tasks.create_task(self._recheck(check))
+            tasks.create_task(self._recheck(principal, check))
 
-    async def _recheck(self, check: _Check) -> None:
+    async def _recheck(self, principal: Principal, check: _Check) -> None:
         while True:
             await self._clock.sleep(_RECHECK_S)
-            await _checked(check)
+            now = await _checked(check)
+            # The outlet was chosen by what this caller might see then; another answer needs another outlet.
+            if (now.user_id, _sees_all(now)) != (principal.user_id, _sees_all(principal)):
+                raise _Closing(NOT_ALLOWED, "What you may see has changed. Connect again.")
 
 
 def _sees_all(principal: Principal) -> bool:

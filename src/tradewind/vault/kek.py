@@ -2,7 +2,9 @@
 
 The file holds one key of 64 hex digits per line, the current one first; more lines are older keys that may
 still unwrap. It belongs to one owner and nobody else may read it, and it stays out of the data directory:
-a copy of the data must not carry its key along.
+a copy of the data must not carry its key along. A service manager's credential may be readable by a group:
+systemd lets the service in by an access list, whose mask shows as the group's bits, and Kubernetes by the
+pod's group; both name the folder in CREDENTIALS_DIRECTORY.
 """
 
 from __future__ import annotations
@@ -58,24 +60,29 @@ def create_kek_file(path: Path) -> LocalKek:
     return LocalKek([key])
 
 
-def kek_from_file(path: Path, *, outside: Path | None = None) -> LocalKek:
+def kek_from_file(path: Path, *, outside: Path | None = None, credentials: Path | None = None) -> LocalKek:
     """Read the key file. `outside`: a directory it must not lie in (the data directory).
 
-    Raises InvalidInput naming the file and what to do.
+    `credentials`: the folder of a service manager's credentials, in which a group may read. Links are
+    followed, and what they lead to is judged. Raises InvalidInput naming the file and what to do.
     """
-    if outside is not None and path.resolve().is_relative_to(outside.resolve()):
+    real = Path(os.path.realpath(path))
+    # The link itself counts as well: a copy that follows links would hold the key.
+    places = (real, path.parent.resolve() / path.name)
+    if outside is not None and any(place.is_relative_to(outside.resolve()) for place in places):
         raise InvalidInput(
             "kek_beside_data",
             f"The key file {path} lies inside the data directory {outside}: a copy of the data would hold its key. "
             "Move it elsewhere.",
         )
     try:
-        fd = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        # Every link is resolved above; one put there since is not followed.
+        fd = os.open(real, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
     except OSError as error:
         raise InvalidInput("kek_not_readable", f"The key file {path} cannot be read: {error.strerror}.") from None
     try:
         # Asked of the open file, so that nobody can swap it in between.
-        _demand_private(path, os.fstat(fd))
+        _demand_private(path, os.fstat(fd), is_credential=_lies_in(real, credentials))
         text = os.read(fd, _FILE_BYTES_MAX).decode("ascii", "replace")
     finally:
         os.close(fd)
@@ -105,11 +112,20 @@ def _derive(passphrase: bytes, salt: bytes, derivation: Derivation) -> bytes:
     return PBKDF2HMAC(algorithm=SHA256(), length=KEY_BYTES, salt=salt, iterations=_PBKDF2_ROUNDS).derive(passphrase)
 
 
-def _demand_private(path: Path, status: os.stat_result) -> None:
+def _lies_in(real: Path, folder: Path | None) -> bool:
+    return folder is not None and folder.is_absolute() and real.is_relative_to(folder.resolve())
+
+
+def _demand_private(path: Path, status: os.stat_result, *, is_credential: bool) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise InvalidInput("kek_not_readable", f"The key file {path} is not a regular file.")
     # Windows has no such bits and reports every file as open to all.
-    if os.name == "posix" and status.st_mode & 0o077:
+    if os.name != "posix":
+        return
+    # A group may read a credential that belongs to root or to us; nobody may write or run it.
+    is_ours = status.st_uid in (0, os.geteuid())
+    refused = 0o037 if is_credential and is_ours else 0o077
+    if status.st_mode & refused:
         raise InvalidInput(
             "kek_too_open",
             f"The key file {path} may be read by others (mode {status.st_mode & 0o777:04o}). Run: chmod 600 {path}",

@@ -49,8 +49,8 @@ def open_vault(tx: Tx, place: KekPlace, clock: Clock, environ: Mapping[str, str]
     if problem is not None:
         raise InvalidInput(
             "kek_wrong",
-            f"The key-encryption key ({place.describe()}) is not the one this database was made with: {problem}. "
-            "Put the right key back; nothing was changed.",
+            f"The key-encryption key ({place.describe()}) is not the one this database was made with: "
+            f"{problem.rstrip('.')}. Put the right key back; nothing was changed.",
         )
     return vault
 
@@ -92,4 +92,5 @@ def _kek(tx: Tx, place: KekPlace, clock: Clock, environ: Mapping[str, str]) -> K
         raise InvalidInput(
             "kek_missing", f"There is no key-encryption key at {place.file}. Make one with: tradewind keys init"
         )
-    return kek_from_file(place.file, outside=place.data_dir)
+    credentials = environ.get("CREDENTIALS_DIRECTORY")
+    return kek_from_file(place.file, outside=place.data_dir, credentials=Path(credentials) if credentials else None)

@@ -104,4 +104,7 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 def _too_large(bytes_max: int) -> TooLarge:
-    return TooLarge("body_too_large", f"The body is larger than {bytes_max // 1024} KiB and was not read.")
+    return TooLarge(
+        "body_too_large",
+        f"The body is larger than {bytes_max // 1024} KiB and was not read; nothing was stored. Send less at once.",
+    )

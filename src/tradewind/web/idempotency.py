@@ -126,18 +126,14 @@ async def run_once(
     return answer
 
 
-def forget_old(tx: Tx, now: datetime) -> int:
-    """Forget keys older than 72 hours; return how many."""
-    return store.delete_requests_before(tx, now - KEEP)
+def kept_answer(tx: Tx, user_id: UserId, request: RequestKey, now: datetime) -> Answer | None:
+    """Return the answer kept for this request, None if it is a new one; claims nothing.
 
-
-def _claim(tx: Tx, user_id: UserId, request: RequestKey, now: datetime) -> Answer | None:
+    For acts whose preparation may fail differently the second time: look here before it. Raises Conflict for
+    the same key with another body, or while the first request is under way.
+    """
     kept = store.find_request(tx, user_id, request.key)
-    if kept is not None and kept.created_at <= now - KEEP:
-        store.delete_request(tx, user_id, request.key)
-        kept = None
-    if kept is None:
-        _insert(tx, user_id, request, now)
+    if kept is None or kept.created_at <= now - KEEP:
         return None
     if kept.request_hash != request.request_hash:
         raise Conflict(
@@ -148,9 +144,21 @@ def _claim(tx: Tx, user_id: UserId, request: RequestKey, now: datetime) -> Answe
         return Answer(kept.status, kept.body, is_repeat=True)
     if kept.created_at > now - CLAIM_LAPSES:
         raise _under_way()
-    store.delete_request(tx, user_id, request.key)
-    _insert(tx, user_id, request, now)
     return None
+
+
+def forget_old(tx: Tx, now: datetime) -> int:
+    """Forget keys older than 72 hours; return how many."""
+    return store.delete_requests_before(tx, now - KEEP)
+
+
+def _claim(tx: Tx, user_id: UserId, request: RequestKey, now: datetime) -> Answer | None:
+    answer = kept_answer(tx, user_id, request, now)
+    if answer is None:
+        # What is left under the key is too old to be kept, or a claim that has lapsed.
+        store.delete_request(tx, user_id, request.key)
+        _insert(tx, user_id, request, now)
+    return answer
 
 
 def _insert(tx: Tx, user_id: UserId, request: RequestKey, now: datetime) -> None:

@@ -137,7 +137,7 @@ def _bearer_of(header: str) -> str:
 def _demand_csrf(authenticator: Authenticator, connection: HTTPConnection, cookie: str) -> None:
     header = connection.headers.get(CSRF_HEADER)
     if header is None or not authenticator.is_csrf_right(cookie, header):
-        raise Forbidden("csrf", f"The {CSRF_HEADER} header is missing or wrong. Reload the page and try again.")
+        raise Forbidden("csrf", f"The {CSRF_HEADER} header is missing or wrong. Send the `csrf` of GET /api/v1/me.")
 
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="API token", description="`tw_...`, from POST /api/v1/tokens")

@@ -7,8 +7,9 @@ never echoed: it may hold a secret. An unexpected error is logged with a referen
 
 from __future__ import annotations
 
+import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -100,7 +101,7 @@ class UnexpectedErrors:
 
     @staticmethod
     async def _answer(error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
-        path = str(scope.get("path", ""))
+        path = _shown_path(str(scope.get("path", "")))
         if isinstance(error, TradewindError):
             await problem(error, instance=path)(scope, receive, send)
             return
@@ -141,8 +142,10 @@ def _on_validation_error(request: Request, error: Exception) -> Response:
     if any(item["type"] == "json_invalid" for item in problems):
         bad = InvalidInput("malformed_json", "The body is not valid JSON.")
         return problem(bad, instance=request.url.path)
+    if _is_other_media(request, problems):
+        return problem(InvalidInput("not_json", _HTTP_TEXTS[415][1]), instance=request.url.path)
     # `msg` says what was expected; `input` and `ctx` hold what was sent and stay here.
-    fields = {_field_name(item["loc"]): str(item["msg"]) for item in problems}
+    fields = {_field_name(item["loc"]): str(item["msg"]).removeprefix("Value error, ") for item in problems}
     named = ", ".join(sorted(fields))
     text = f"The request does not fit: {named}." if named else "The request does not fit."
     return problem(InvalidInput("invalid_request", text, fields=fields), instance=request.url.path)
@@ -161,9 +164,25 @@ _HTTP_TEXTS: Mapping[int, tuple[str, str]] = {
     403: ("forbidden", "This is not allowed."),
     404: ("not_found", "There is nothing at this address."),
     405: ("method_not_allowed", "This address does not take that method."),
-    413: ("body_too_large", "The body is larger than what is read here."),
+    413: ("body_too_large", "The body is larger than what is read here. Nothing was stored. Send less at once."),
     415: ("not_json", "Send the body as application/json."),
 }
+
+
+# The path of a webhook is its secret: it goes into no answer, log or error page.
+_WEBHOOK_TOKEN = re.compile(r"(/webhooks/+)[^/]+|twh_[\w-]+")
+
+
+def _shown_path(path: str) -> str:
+    return _WEBHOOK_TOKEN.sub(lambda found: f"{found[1] or ''}***", path)
+
+
+def _is_other_media(request: Request, problems: Sequence[Mapping[str, Any]]) -> bool:
+    """Say whether a body was not read because it did not come as JSON."""
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    is_json = media == "application/json" or media.endswith("+json")
+    has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+    return has_body and not is_json and any(tuple(item["loc"]) == ("body",) for item in problems)
 
 
 def _field_name(location: tuple[Any, ...]) -> str:
@@ -187,6 +206,6 @@ def _document(
         "detail": detail,
         "code": code,
         "fields": dict(fields or {}),
-        "instance": instance,
+        "instance": None if instance is None else _shown_path(instance),
     }
     return Response(msgspec.json.encode(body), status, dict(headers or {}), MEDIA_TYPE)

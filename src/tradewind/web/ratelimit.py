@@ -22,12 +22,13 @@ from tradewind.infra.clock import Clock
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A named limit: `count` per `period_s` seconds, saved up to `burst` (default `count`)."""
+    """A named limit: `count` per `period_s` seconds, saved up to `burst` (default `count`); `what` is counted."""
 
     name: str
     count: int
     period_s: int
     burst: int | None = None
+    what: str = "requests"
 
     @property
     def capacity(self) -> int:
@@ -40,9 +41,9 @@ class Rate:
 
 # P5 and reliability.md 2.8.
 USER_RATE = Rate("user", 1_000, 3_600)
-LOGIN_ACCOUNT_RATE = Rate("login_account", 5, 60)
-LOGIN_ADDRESS_RATE = Rate("login_address", 20, 60)
-KEY_ADD_RATE = Rate("key_add", 5, 3_600)
+LOGIN_ACCOUNT_RATE = Rate("login_account", 5, 60, what="attempts to sign in")
+LOGIN_ADDRESS_RATE = Rate("login_address", 20, 60, what="attempts to sign in")
+KEY_ADD_RATE = Rate("key_add", 5, 3_600, what="keys added")
 WEBHOOK_RATE = Rate("webhook", 10, 1, burst=50)
 
 
@@ -61,7 +62,7 @@ class Allowance:
         if not self.is_allowed:
             raise TooMany(
                 "too_many_requests",
-                f"More than {self.rate.count} requests in {_period(self.rate.period_s)}. "
+                f"More than {self.rate.count} {self.rate.what} in {_period(self.rate.period_s)}. "
                 f"Try again in {self.retry_after_s} s.",
                 retry_after_s=self.retry_after_s,
             )
