@@ -83,7 +83,7 @@ def test_protective_pair_when_position_was_sold_meanwhile_then_denied(tmp_path: 
         stop, target = desk.leg(lot, Leg.STOP), desk.leg(lot, Leg.TARGET)
         now = desk.clock.now()
         sent = desk.db.write_now(lambda tx: desk.journal.claim_protective(tx, [stop.id, target.id], venue_now, now))
-        assert sent == ()
+        assert sent.sent == ()
         assert {desk.order(leg).state for leg in (stop, target)} == {OrderState.DENIED}
 
 

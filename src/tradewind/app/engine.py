@@ -7,15 +7,15 @@ watches are armed from the database, resting orders are asked about, and only th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from tradewind.accounts.account import AccountRow
 from tradewind.app.desk import CredentialWatch, Desk, KnownOrders
 from tradewind.app.roster import PlatformRoster
 from tradewind.core.errors import NotFound
-from tradewind.core.ids import AccountId
+from tradewind.core.ids import AccountId, OrderId
 from tradewind.core.instrument import Instrument
 from tradewind.core.order import RESTING, Order, OrderState
 from tradewind.execution.apply import Applier
@@ -37,7 +37,7 @@ from tradewind.execution.triggers import Triggers
 from tradewind.execution.worker import SignalWorker
 from tradewind.infra.bus import Bus
 from tradewind.infra.clock import Clock
-from tradewind.infra.db import CommitInDoubt, Db
+from tradewind.infra.db import CommitInDoubt, Db, Tx
 from tradewind.infra.ids import Ids
 from tradewind.infra.log import logger
 from tradewind.market.prices import MarketKey, PricePoint
@@ -84,6 +84,8 @@ class Engine:
     worker: SignalWorker
     boards: FanBoards
     hand: HandDesk
+    doubt_alarm_s: float
+    _alarmed: set[OrderId] = field(default_factory=set)
 
     def follow(self, account: AccountRow) -> None:
         """Follow an account's private stream; called for every linked account, again after a new key."""
@@ -139,6 +141,9 @@ class Engine:
             before = self.clock.now() - timedelta(seconds=_SWEEP_S)
             try:
                 overdue = await self.db.read(lambda tx, before=before: self.journal.overdue(tx, before))  # type: ignore[misc]
+                await self._alarm_waiting([order for order in overdue if not is_entry(order)])
+            except CommitInDoubt:
+                raise
             except Exception:
                 _log.exception("app.engine.sweep_failed")
                 continue
@@ -146,6 +151,20 @@ class Engine:
             for order in overdue:
                 if not is_entry(order):
                     self.protector.look((order.account_id, order.symbol))
+
+    async def _alarm_waiting(self, exits: Sequence[Order]) -> None:
+        """An exit or stop that should have left long ago and has not is told, once."""
+        limit = self.clock.now() - timedelta(seconds=self.doubt_alarm_s)
+        late = [order for order in exits if order.release_at < limit and order.id not in self._alarmed]
+        self._alarmed = {order.id for order in exits if order.id in self._alarmed} | {order.id for order in late}
+        if late:
+            await self.db.write(lambda tx: self._tell_waiting(tx, late))
+
+    def _tell_waiting(self, tx: Tx, late: Sequence[Order]) -> None:
+        now = self.clock.now()
+        for order in late:
+            detail = {"symbol": order.symbol, "leg": order.leg.value, "since": order.release_at.isoformat()}
+            self.journal.open_incident(tx, order, "exit_waits", detail, now)
 
     async def _guard(self) -> None:
         """End the engine when the latch has closed: a record in doubt is recovered from disk, not worked around."""
@@ -214,6 +233,7 @@ def build_engine(
         worker=worker,
         boards=boards,
         hand=HandDesk(journal, roster, desk, clock),
+        doubt_alarm_s=numbers.doubt_alarm_s,
     )
     _connect(engine)
     return engine

@@ -18,6 +18,7 @@ from tradewind.core.ids import OrderId
 from tradewind.core.instrument import Instrument
 from tradewind.core.money import EXACT, ZERO, Price, plain
 from tradewind.core.order import (
+    AbsenceProven,
     Applied,
     Incident,
     Order,
@@ -190,6 +191,9 @@ def is_overtaken(order: Order, outcome: Outcome) -> bool:
     event = outcome.event
     if outcome.attempt is not None and outcome.attempt != order.attempt and not isinstance(event, VenueReport):
         return True
+    if isinstance(event, AbsenceProven):
+        # The venue spoke of it meanwhile: a fact goes before a conclusion.
+        return order.state not in (OrderState.UNKNOWN, OrderState.BLIND)
     if isinstance(event, ReturnedUnsent):
         return order.state is not OrderState.SENT
     if isinstance(event, OutcomeLost):

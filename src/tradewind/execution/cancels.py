@@ -7,7 +7,7 @@ without a clear answer leaves them CANCEL_SENT, and the reconciler asks.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from tradewind.core.ids import OrderId
@@ -32,6 +32,8 @@ class CancelDesk:
     recorder: Recorder
     submitter: Submitter
     clock: Clock
+    # Lists whose last cancel provably changed nothing: not tried again before, whatever wakes their position.
+    _not_before: dict[str, datetime] = field(default_factory=dict)
 
     async def cancel(self, legs: Sequence[Order], reason: str) -> datetime | None:
         """Cancel resting legs, list by list; return when to try again where nothing was changed."""
@@ -47,6 +49,10 @@ class CancelDesk:
 
     async def _cancel_one(self, legs: Sequence[Order], reason: str) -> datetime | None:
         now = self.clock.now()
+        key = legs[0].list_client_id or legs[0].id
+        if self._not_before.get(key, now) > now:
+            return self._not_before[key]
+        self._not_before.pop(key, None)
         steps = [(leg.id, CancelSent(now, reason)) for leg in legs]
         moved = await self.db.write(lambda tx: self.journal.step_all(tx, steps, RESTING_LEGS, now))
         if not moved:
@@ -54,6 +60,8 @@ class CancelDesk:
         # Announced before the call: whatever happens to this task, somebody asks about them.
         self.recorder.announce(moved)
         answer = await self.submitter.cancel(moved[0].after)
+        if answer.retry_at is not None:
+            self._not_before[key] = answer.retry_at
         before = {move.after.id: move.before for move in moved}
         await self.recorder.record(self._outcomes([move.after for move in moved], before, answer))
         return answer.retry_at

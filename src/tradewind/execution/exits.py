@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from tradewind.core.ids import IntentId
+from tradewind.core.ids import IntentId, SignalId
 from tradewind.core.instrument import Instrument
 from tradewind.core.order import (
     IntentKind,
@@ -225,7 +225,7 @@ def covers_lot(exit_intent: Intent, wanted: Intent) -> bool:
         return bool(exit_intent.detail.get("include_protected"))
     if exit_intent.lot_id is not None:
         return exit_intent.lot_id == wanted.lot_id
-    return exit_intent.source_id == wanted.source_id
+    return exit_intent.source_id == wanted.source_id and _is_up_to(wanted.signal_id, exit_intent.signal_id)
 
 
 def sells_lot(intent: Intent, holding: Holding) -> bool:
@@ -237,6 +237,7 @@ def sells_lot(intent: Intent, holding: Holding) -> bool:
         account_id=holding.lot.account_id,
         symbol=holding.lot.symbol,
         created_at=intent.created_at,
+        signal_id=holding.lot.signal_id,
         source_id=holding.lot.source_id,
         lot_id=holding.lot.id,
     )
@@ -257,7 +258,7 @@ def _scene(tx: Tx, intent_id: IntentId) -> _Scene:
         in_scope,
         tuple(each.order for each in unsettled if _is_live_protection(each, lot_ids)),
         waits_for_entries and any(_may_still_bring_coins(each, intent) for each in unsettled),
-        any(_is_unbooked_sell(tx, each) for each in unsettled),
+        any(_is_unbooked_sell(tx, each, lot_ids) for each in unsettled),
     )
 
 
@@ -270,8 +271,17 @@ def _may_still_bring_coins(stored: Stored, intent: Intent) -> bool:
     """An entry of the source that is on its way, in doubt, or filled without its fills being here."""
     order = stored.order
     is_of_source = order.leg is Leg.ENTRY and order.source_id == intent.source_id
-    return is_of_source and order.state is not OrderState.INTENDED
+    return is_of_source and order.state is not OrderState.INTENDED and _is_up_to(order.signal_id, intent.signal_id)
 
 
-def _is_unbooked_sell(tx: Tx, stored: Stored) -> bool:
-    return stored.order.side is Side.SELL and stored.lacks_fills and touches_lots(tx, stored.order)
+def _is_up_to(signal_id: SignalId | None, last: SignalId | None) -> bool:
+    """Say whether a signal was received no later than another: ids are UUIDv7 and sort by time."""
+    return signal_id is None or last is None or signal_id <= last
+
+
+def _is_unbooked_sell(tx: Tx, stored: Stored, lot_ids: Collection[str]) -> bool:
+    """A sell that took coins out of these lots, or out of any, and whose fills are not here yet."""
+    order = stored.order
+    if order.side is not Side.SELL or not stored.lacks_fills:
+        return False
+    return order.lot_id in lot_ids if order.lot_id is not None else touches_lots(tx, order)

@@ -96,21 +96,22 @@ class Dispatcher:
 
     async def send_list(self, stop: Order, target: Order) -> list[Moved]:
         """Claim and send an OCO now; empty if it may no longer be sent."""
-        ids = [stop.id, target.id]
-        sent = await self.db.write(lambda tx: self.journal.claim_protective(tx, ids, self.venue_now, self.clock.now()))
+        sent = await self._claim_protective([stop.id, target.id])
         if not sent:
             return []
-        self._announce(sent)
         legs = {order.leg: order for order in sent}
         return await self.recorder.record(await self.submitter.send_list(legs[Leg.STOP], legs[Leg.TARGET]))
 
     async def send_protective(self, order: Order) -> list[Moved]:
         """Claim and send a single protective order now."""
-        sent = await self.db.write(
-            lambda tx: self.journal.claim_protective(tx, [order.id], self.venue_now, self.clock.now())
-        )
-        self._announce(sent)
+        sent = await self._claim_protective([order.id])
         return await self.recorder.record(await self.submitter.send(sent[0])) if sent else []
+
+    async def _claim_protective(self, ids: Sequence[OrderId]) -> tuple[Order, ...]:
+        claim = await self.db.write(lambda tx: self.journal.claim_protective(tx, ids, self.venue_now, self.clock.now()))
+        self.recorder.announce(claim.denied)
+        self._announce(claim.sent)
+        return claim.sent
 
     async def send_exit(self, order: Order) -> Claim:
         """Fix an exit's quantity, claim it and send it now. What it did is announced by the recorder."""

@@ -126,16 +126,16 @@ class Journal:
         sent = tuple(move.after for move in moved if move.after.state is OrderState.SENT)
         return Claim(sent, tuple(move for move in moved if move.after.state is OrderState.DENIED))
 
-    def claim_protective(self, tx: Tx, ids: Sequence[OrderId], venue_now: VenueNow, now: datetime) -> tuple[Order, ...]:
-        """INTENDED -> SENT for protective orders of one list: all legs or none."""
+    def claim_protective(self, tx: Tx, ids: Sequence[OrderId], venue_now: VenueNow, now: datetime) -> Claim:
+        """INTENDED -> SENT for protective orders of one list, all legs or none; DENIED if nothing is left to hold."""
         found = [stored.order for stored in store.find_orders(tx, ids, lock=True).values()]
         if len(found) != len(ids) or any(order.state is not OrderState.INTENDED for order in found):
-            return ()
+            return Claim((), ())
         if not covers(tx, found):
-            self._move_all(tx, [(order, Denied(now, "position_changed")) for order in found], now)
-            return ()
+            denied = self._move_all(tx, [(order, Denied(now, "position_changed")) for order in found], now)
+            return Claim((), tuple(denied))
         moved = self._move_all(tx, [(order, self._claimed(order, venue_now, now)) for order in found], now)
-        return tuple(move.after for move in moved)
+        return Claim(tuple(move.after for move in moved), ())
 
     def claim_exit(self, tx: Tx, order_id: OrderId, market: Market, venue_now: VenueNow, now: datetime) -> Claim:
         """Fix an exit's quantity from what may be sold now, and claim it.

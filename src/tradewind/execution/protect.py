@@ -47,7 +47,7 @@ from tradewind.infra.db import CommitInDoubt, Db, Tx
 from tradewind.infra.log import logger
 from tradewind.infra.wake import Wake
 from tradewind.portfolio.holding import Holding
-from tradewind.portfolio.service import open_lots, set_state
+from tradewind.portfolio.service import find_lot, open_lots, set_state
 
 _log = logger("execution.protect")
 
@@ -69,9 +69,7 @@ _BEYOND = {
     "prices_out_of_order": ExitCause.STOP,
     "would_match_immediately": ExitCause.TARGET,
 }
-_RESTLESS = frozenset(
-    {PositionState.UNPROTECTED.value, PositionState.HALTED.value, PositionState.BLIND.value, PositionState.DUST.value}
-)
+_RESTLESS = frozenset({PositionState.UNPROTECTED.value, PositionState.HALTED.value, PositionState.BLIND.value})
 
 
 @dataclass(slots=True)
@@ -150,7 +148,7 @@ class Protector:
 
     def _is_restless(self, holding: Holding, now: datetime) -> bool:
         lot = holding.lot
-        if is_time_up(lot, now):
+        if is_time_up(lot, now) and holding.state != PositionState.DUST.value:
             return True
         if holding.state == PositionState.PROTECTED_WATCHED.value:
             return self.desk.fresh_price(holding.venue, holding.environment, lot.symbol) is None
@@ -206,8 +204,14 @@ class Protector:
             return []
         if self._is_dust(holding):
             return await self._stand_down(holding, PositionState.DUST, "below_venue_minimum")
-        orders = await self.db.read(lambda tx: store.list_of_lot(tx, lot.id))
+        # Lot and orders from one read: a fill between two reads would look like a stop that is too small.
+        fresh, orders = await self.db.read(lambda tx: (find_lot(tx, lot.id), store.list_of_lot(tx, lot.id)))
+        if fresh is None or fresh.closed_at is not None:
+            return []
+        holding = fresh
         legs = [each for each in orders if each.order.leg in LEGS]
+        if is_time_up(lot, self.clock.now()) and await self._leave(holding, ExitCause.TIME, "held_long_enough"):
+            return []
         live = [each.order for each in legs if not each.order.is_ended]
         if not live and await self._is_users_will(holding, legs):
             return await self._stand_down(holding, PositionState.UNPROTECTED_BY_YOU, self._will_of(holding))

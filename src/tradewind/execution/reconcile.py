@@ -53,6 +53,8 @@ _OVERDUE_S = 2.0
 # A quiet account is looked at this often even when its stream is live.
 _DOUBTFUL_S = 30.0
 _ASKERS = 20
+# An outcome that could not be stored is asked for again after this.
+_POISON_RETRY_S = 2.0
 _CANCEL_ANSWERS_S = 1.0
 # The venue's clock at execution may read a little less than the timestamp we signed.
 _LIST_MARGIN_MS = 2_000
@@ -71,6 +73,7 @@ class Doubt:
     is_asking: bool = False
     is_alarmed: bool = False
     is_sell: bool = False
+    is_poisoned: bool = False
     last_asked_at: datetime | None = None
 
 
@@ -136,7 +139,8 @@ class Reconciler:
         now = self.clock.monotonic()
         for order_id in order_ids:
             _log.error("execution.reconcile.poisoned", order_id=order_id, error=error)
-            self._doubts.setdefault(order_id, Doubt(order_id, now, now + _DOUBTFUL_S)).next_at = now + _DOUBTFUL_S
+            doubt = self._doubts.setdefault(order_id, Doubt(order_id, now, now))
+            doubt.next_at, doubt.is_poisoned = now + _POISON_RETRY_S, True
         self._wake.set()
 
     def _restart_if_new(self, move: Moved) -> None:
@@ -222,7 +226,7 @@ class Reconciler:
     async def ask(self, doubt: Doubt) -> None:
         """Ask once about one order and record what was heard."""
         stored = (await self.db.read(lambda tx: store.find_orders(tx, [doubt.order_id]))).get(doubt.order_id)
-        if stored is None or not is_doubtful(stored):
+        if stored is None or not (is_doubtful(stored) or doubt.is_poisoned):
             self._doubts.pop(doubt.order_id, None)
             return
         order = stored.order
@@ -233,6 +237,7 @@ class Reconciler:
         client = self.desk.client(order.venue, order.environment)
         started_after_fence = await self._is_past_fence(client, order)
         report = await self._find(client, order)
+        doubt.is_poisoned = False
         if report is not None:
             doubt.absent_after_fence = 0
             await self._found(client, stored, report, started_after_fence)

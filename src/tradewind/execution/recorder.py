@@ -30,6 +30,7 @@ _QUEUE_MAX = 20_000
 _BATCH_MAX = 1_000
 # A write that a busy or full database refuses is tried again after this.
 _RETRY_S = 0.5
+_PASSING = ("locked", "busy", "full", "disk i/o", "timeout")
 
 
 @dataclass(slots=True)
@@ -106,6 +107,8 @@ class Recorder:
             try:
                 return await self.db.write(lambda tx: self.applier.apply_all(tx, outcomes, self.clock.now()))
             except OperationalError as error:
+                if not _is_passing(error):
+                    raise
                 _log.warning("execution.recorder.database_busy", outcomes=len(outcomes), error=str(error.orig))
                 await self.clock.sleep(_RETRY_S)
 
@@ -114,6 +117,12 @@ class Recorder:
         for _, done in batch:
             if not done.done():
                 done.set_exception(error)
+
+
+def _is_passing(error: OperationalError) -> bool:
+    """Say whether the database may take the same write later: it is busy, or its disk is full."""
+    text = str(error.orig).lower()
+    return any(word in text for word in _PASSING)
 
 
 def _settle(done: asyncio.Future[list[Moved]], group: Sequence[Outcome], moved: Sequence[Moved]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from tradewind.core.ids import AccountId
 from tradewind.infra.clock import Clock
@@ -60,7 +60,9 @@ class Rounds:
 
     async def _carry_out(self, key: Key, place: _Place) -> None:
         try:
-            place.look_again_at = await self.work(key)
+            again = await self.work(key)
+            least = self.clock.now() + timedelta(seconds=_LEAST_PAUSE_S)
+            place.look_again_at = None if again is None else max(again, least)
         finally:
             place.is_busy = False
             if not place.is_dirty and place.look_again_at is None:

@@ -45,6 +45,7 @@ def sell_scope(order: Order, intent: Intent) -> SellScope:
         symbol=order.symbol,
         lot_id=lot_id,
         source_id=None if is_hand else order.source_id,
+        until_signal=order.signal_id if order.intent_kind is IntentKind.SIGNAL else None,
         touches_lots=not is_hand or bool(intent.detail.get("include_protected")),
     )
 

@@ -17,7 +17,7 @@ from enum import StrEnum
 from tradewind.core.ids import AccountId, OrderId
 from tradewind.core.instrument import Instrument
 from tradewind.core.money import EXACT, NOTHING, ZERO, Asset, Price, Quantity
-from tradewind.core.order import RESTING, Leg, Order, Side
+from tradewind.core.order import RESTING, Leg, Order, OrderState, Side
 from tradewind.core.position import sellable
 from tradewind.execution import intent_store, store
 from tradewind.execution.scope import sell_scope
@@ -85,7 +85,7 @@ def exit_quantity(tx: Tx, order: Order, market: Market) -> Quantity | Hold:
     wanted = held if order.quantity is None else min(held, order.quantity)
     if not _is_sellable(market, wanted):
         return Hold.DUST
-    everything = Portfolio.lots_in(tx, replace(scope, lot_id=None, source_id=None))
+    everything = Portfolio.lots_in(tx, replace(scope, lot_id=None, source_id=None, until_signal=None))
     free = sellable(total(each.lot.quantity for each in everything), sells_open(_other_sells(tx, order)))
     quantity = _capped(market.instrument, min(wanted, free))
     return quantity if _is_sellable(market, quantity) else Hold.OTHER_SELL
@@ -131,8 +131,11 @@ def _of_other_coins(tx: Tx, order: Order, market: Market) -> Quantity | Hold:
 
 
 def _other_sells(tx: Tx, order: Order) -> list[Stored]:
+    """Sells that may take coins by themselves. One that stands INTENDED may not: it is counted when it is
+    claimed, under the same lock, and two that wait would otherwise wait for each other (ADR 0012)."""
     unsettled = store.list_unsettled(tx, order.account_id, order.symbol)
-    return [each for each in unsettled if each.order.id != order.id and touches_lots(tx, each.order)]
+    others = [each for each in unsettled if each.order.id != order.id]
+    return [each for each in others if each.order.state is not OrderState.INTENDED and touches_lots(tx, each.order)]
 
 
 def _sold_meanwhile(

@@ -58,7 +58,13 @@ class SellScope:
     symbol: str
     lot_id: LotId | None = None
     source_id: SourceId | None = None
+    # Only lots of signals up to this one: ids are UUIDv7, so they sort by time of receipt.
+    until_signal: SignalId | None = None
     touches_lots: bool = True
+
+    def includes(self, lot: Lot) -> bool:
+        """Say whether a lot of a wide scope is old enough for it."""
+        return self.until_signal is None or lot.signal_id is None or lot.signal_id <= self.until_signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +132,8 @@ class Portfolio:
         if scope.lot_id is not None:
             holding = store.find_lot(tx, scope.lot_id)
             return [] if holding is None or holding.closed_at is not None else [holding]
-        return store.list_open(tx, account_ids=[scope.account_id], symbol=scope.symbol, source_id=scope.source_id)
+        found = store.list_open(tx, account_ids=[scope.account_id], symbol=scope.symbol, source_id=scope.source_id)
+        return [holding for holding in found if scope.includes(holding.lot)]
 
     def _open(self, plan: LotPlan, at: datetime) -> Holding:
         lot = Lot(
