@@ -6,6 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from tradewind.accounts.service import Accounts
 from tradewind.core.errors import NotFound
@@ -164,11 +165,9 @@ class CredentialWatch:
             account_id, is_good = await self._queue.get()
             try:
                 if is_good:
-                    await self.db.write(lambda tx, each=account_id: self.accounts.record_success(tx, each))  # type: ignore[misc]
+                    await self.db.write(partial(self.accounts.record_success, account_id=account_id))
                 else:
-                    await self.db.write(
-                        lambda tx, each=account_id: self.accounts.record_credential_error(tx, each)  # type: ignore[misc]
-                    )
+                    await self.db.write(partial(self.accounts.record_credential_error, account_id=account_id))
             except CommitInDoubt:
                 raise
             except Exception:

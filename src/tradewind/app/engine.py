@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 
 from tradewind.accounts.account import AccountRow
 from tradewind.app.desk import CredentialWatch, Desk, KnownOrders
@@ -140,7 +141,7 @@ class Engine:
             await self.clock.sleep(_SWEEP_S)
             before = self.clock.now() - timedelta(seconds=_SWEEP_S)
             try:
-                overdue = await self.db.read(lambda tx, before=before: self.journal.overdue(tx, before))  # type: ignore[misc]
+                overdue = await self.db.read(partial(self.journal.overdue, before=before))
                 await self._alarm_waiting([order for order in overdue if not is_entry(order)])
             except CommitInDoubt:
                 raise

@@ -24,7 +24,7 @@ _INTERRUPTED = 130
 class _Commands(TyperGroup):
     """The root of all verbs."""
 
-    def invoke(self, context: typer.Context) -> Any:  # type: ignore[override]
+    def invoke(self, context: typer.Context) -> Any:  # type: ignore[override]  # typer names its own context
         """Run a verb; a wrong value is told in our words, without the checker's own prefix."""
         try:
             return super().invoke(context)

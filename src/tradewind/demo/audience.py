@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tradewind.core.errors import TradewindError
@@ -42,8 +43,8 @@ class Audience:
                 self.players.stream_url,
                 self.players.token(number),
                 (),
-                lambda frame, number=number: self._see(number, frame),  # type: ignore[misc]
-                lambda number=number: self.refetch(number),  # type: ignore[misc]
+                partial(self._see, number),
+                partial(self.refetch, number),
             )
             for number in self.players.accounts
         ]

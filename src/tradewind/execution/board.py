@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from tradewind.core.ids import SignalId
@@ -125,7 +126,7 @@ class FanBoards:
             if changed:
                 await self.bus.publish(Message(0, "fan", None, _frame(board, changed)))
             if board.cells and all(cell.is_over for cell in board.cells):
-                await self.db.write(lambda tx, each=signal_id: mark_done(tx, SignalId(each), self.clock.now()))  # type: ignore[misc]
+                await self.db.write(partial(mark_done, signal_id=SignalId(signal_id), now=self.clock.now()))
 
     def _keep(self, board: Board) -> None:
         self._boards.pop(board.signal_id, None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from tradewind.core.ids import IntentId, SignalId
@@ -164,7 +165,7 @@ class ExitDesk:
         """Cancel what holds the coins; certain ends only."""
         waiting = [order for order in scene.protective if order.state is OrderState.INTENDED]
         for order in waiting:
-            moved = await self.db.write(lambda tx, each=order: self._deny(tx, each))  # type: ignore[misc]
+            moved = await self.db.write(partial(self._deny, order=order))
             self.recorder.announce(moved)
         resting = [order for order in scene.protective if order.state in RESTING_LEGS]
         if not resting:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 from tradewind.core.ids import AccountId
@@ -105,9 +106,7 @@ class SignalWorker:
         for attempt in range(_ROUNDS):
             is_last = attempt == _ROUNDS - 1
             recorded = await self.db.write(
-                lambda tx, decided=decided, facts=facts, is_last=is_last: self._record(  # type: ignore[misc]
-                    tx, claimed, facts, decided, is_last=is_last
-                )
+                partial(self._record, claimed=claimed, facts=facts, decided=decided, is_last=is_last)
             )
             if recorded is not None:
                 self._hand_on(claimed, *recorded)

@@ -12,6 +12,7 @@ import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy.exc import OperationalError
 
@@ -80,7 +81,7 @@ class Market:
     async def start(self) -> None:
         """Load what is on disk, then ask every venue; a venue that is away keeps its old list."""
         for place in self._venues:
-            kept = await self._db.read(lambda tx, place=place: store.find_catalogue(tx, *place))  # type: ignore[misc]
+            kept = await self._db.read(partial(store.find_catalogue, venue=place[0], environment=place[1]))
             if kept is not None:
                 self._indexes[place] = InstrumentIndex(place[0], kept.instruments)
         async with asyncio.TaskGroup() as tasks:

@@ -150,6 +150,7 @@ def _binance_profile(settings: VenueSettings) -> binance_places.Profile:
         "stream_url": _combined(settings.stream_url),
         "has_sapi": settings.has_permission_reading,
     }
+    # The names are the four above, all fields of a profile; mypy cannot see that through a dict.
     return replace(profile, **{name: value for name, value in changes.items() if value is not None})  # type: ignore[arg-type]
 
 
