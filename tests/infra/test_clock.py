@@ -74,6 +74,16 @@ def test_random_ids_when_made_one_after_the_other_then_differ_and_sort_by_time()
     assert len(set(made)) == 100
 
 
+def test_random_ids_when_clock_stands_or_goes_back_then_still_sort_as_made() -> None:
+    clock = ManualClock()
+    ids = RandomIds(clock)
+    made = [ids.new() for _ in range(2_000)]
+    clock.step_wall(-5)
+    made += [ids.new() for _ in range(2_000)]
+    assert made == sorted(set(made))
+    assert {(each[14], each[19] in "89ab") for each in made} == {("7", True)}
+
+
 def test_random_ids_when_made_then_are_uuids_of_version_seven() -> None:
     clock = ManualClock()
     text = RandomIds(clock).new()

@@ -117,8 +117,8 @@ class Reconciler:
                 self.doubt([order])
             elif order.state is OrderState.SENT:
                 self._watch_sent(order)
-            else:
-                self._doubts.pop(order.id, None)
+            elif (doubt := self._doubts.get(order.id)) is not None and not doubt.is_poisoned:
+                del self._doubts[order.id]
 
     def account_gap(self, account_id: AccountId) -> None:
         """The account's stream was away: ask what it did not say."""
@@ -237,7 +237,6 @@ class Reconciler:
         client = self.desk.client(order.venue, order.environment)
         started_after_fence = await self._is_past_fence(client, order)
         report = await self._find(client, order)
-        doubt.is_poisoned = False
         if report is not None:
             doubt.absent_after_fence = 0
             await self._found(client, stored, report, started_after_fence)
@@ -277,6 +276,8 @@ class Reconciler:
             instrument = self.desk.instrument(order.venue, order.environment, order.symbol)
             signer = self.desk.signer(order.account_id)
             fills = tuple(await client.fills(signer, instrument, venue_order_id=report.venue_order_id, since_ms=None))
+        if (doubt := self._doubts.get(order.id)) is not None:
+            doubt.is_poisoned = False  # a refusal to store it sets this again
         await self.recorder.record([Outcome(order.id, event, fills)])
 
     async def _absent(self, client: VenueClient, doubt: Doubt, order: Order) -> None:
@@ -293,6 +294,7 @@ class Reconciler:
             stored = (await self.db.read(lambda tx: store.find_orders(tx, [order.id])))[order.id]
             await self._found(client, stored, match, False)
             return
+        doubt.is_poisoned = False
         if order.state in (OrderState.UNKNOWN, OrderState.BLIND):
             await self._conclude_absent(client, order)
         else:

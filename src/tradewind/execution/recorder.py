@@ -30,7 +30,10 @@ _QUEUE_MAX = 20_000
 _BATCH_MAX = 1_000
 # A write that a busy or full database refuses is tried again after this.
 _RETRY_S = 0.5
-_PASSING = ("locked", "busy", "full", "disk i/o", "timeout")
+_PASSING = (
+    *("locked", "busy", "full", "no space", "disk i/o", "timeout", "unable to open", "deadlock"),
+    *("connection", "starting up", "shutting down"),
+)
 
 
 @dataclass(slots=True)
