@@ -75,6 +75,11 @@ def failure_never_noticed(ours: Journal, theirs: Venue, story: list[Expected]) -
     return replace(ours, orders=changed(ours.orders, "i2-entry-0", was_in_doubt=False)), theirs, story
 
 
+def failure_that_did_not_happen(ours: Journal, theirs: Venue, story: list[Expected]) -> Sides:
+    answered = [replace(each, is_answered=True) for each in theirs.requests]
+    return ours, replace(theirs, requests=answered), story
+
+
 def failure_with_another_ending(ours: Journal, theirs: Venue, story: list[Expected]) -> Sides:
     return ours, theirs, [story[0], replace(story[1], is_first_executed=True), story[2]]
 
@@ -231,6 +236,7 @@ PLANTED: tuple[tuple[Plant, Wrong], ...] = (
     (other_skip_reason, Wrong.FATE),
     (skipped_instead_of_placed, Wrong.FATE),
     (failure_never_noticed, Wrong.FATE),
+    (failure_that_did_not_happen, Wrong.FATE),
     (failure_with_another_ending, Wrong.FATE),
     (entry_absent, Wrong.ENTRY_MISSING),
     (place_without_order, Wrong.ENTRY_MISSING),
@@ -305,3 +311,14 @@ def test_entry_of_when_sent_again_is_the_newest_generation() -> None:
     assert found is not None
     assert found.generation == 1
     assert entry_of(journal(), CLOSE, "acc2") is None
+
+
+def test_check_when_the_stream_told_before_the_answer_was_missed_agrees() -> None:
+    ours, theirs, story = journal(), venue(), expected()
+    first = next(each for each in ours.orders if each.id == "i1-entry-0")
+    unanswered = [
+        replace(each, is_answered=first.client_order_id not in each.client_ids and each.is_answered)
+        for each in theirs.requests
+    ]
+    told = [replace(story[0], is_first_executed=True), *story[1:]]
+    assert check(ours, replace(theirs, requests=unanswered), told).agrees is True

@@ -29,7 +29,7 @@ RUN = Run(seed=1, story=STORY, first_signal=OPEN, users=4, refused=1, duration_s
 
 
 def test_object_when_built_adds_up() -> None:
-    told = build_object(RUN, journal(), check(journal(), venue(), expected()), expected())
+    told = build_object(RUN, journal(), venue(), check(journal(), venue(), expected()), expected())
     assert told["users"] == told["accounts"] + told["refused_keys"]
     assert told["accounts"] == told["placed"] + told["skipped"]
     assert told["placed"] == sum(told["states"].values())
@@ -43,7 +43,7 @@ def test_object_when_built_adds_up() -> None:
 
 def test_latenesses_when_an_order_was_sent_again_count_from_the_first_release() -> None:
     assert latenesses(journal(), OPEN) == {"acc1": 110, "acc2": 15_000}
-    told = build_object(RUN, journal(), check(journal(), venue(), expected()), expected())
+    told = build_object(RUN, journal(), venue(), check(journal(), venue(), expected()), expected())
     assert (told["p50_ms"], told["p99_ms"]) == (110, 15_000)
     assert (told["p50_unbroken_ms"], told["p99_unbroken_ms"]) == (110, 110)
 
@@ -58,5 +58,5 @@ def test_lines_when_both_sides_agree_or_not_say_so() -> None:
     assert verdict_lines(good) == ["The exchange's own log and the journal agree on every order, fill and position."]
     wrong = check(journal(), venue(), [replace(expected()[2], skip_reason=None)])
     assert any("should get an order, got paused" in line for line in verdict_lines(wrong))
-    told = build_object(RUN, journal(), good, expected())
+    told = build_object(RUN, journal(), venue(), good, expected())
     assert any("4 = 3 accounts + 1 refused keys" in line for line in summary_lines(told))

@@ -198,6 +198,7 @@ def _requests() -> list[VenueRequest]:
             uid=UIDS[each.account_id],
             client_ids=(each.client_order_id,),
             is_executed=each.state != "NEVER_ARRIVED",
+            is_answered=each.state != "NEVER_ARRIVED",
         )
         for number, each in enumerate(singles, start=1)
     ]

@@ -18,7 +18,7 @@ from tradewind.demo.cast import Fate, Person
 from tradewind.demo.check import Verdict, check
 from tradewind.demo.enrol import Enrolment
 from tradewind.demo.evidence import read_journal, read_venue
-from tradewind.demo.facts import Expected, Journal
+from tradewind.demo.facts import Expected, Journal, Venue
 from tradewind.demo.foundation import Hook
 from tradewind.demo.players import Players
 from tradewind.demo.stage import Stage
@@ -48,12 +48,19 @@ class Acts:
     expected: list[Expected] = field(default_factory=list)
     _keys: list[KeyOutcome] = field(default_factory=list)
     _journal: Journal | None = None
+    _venue: Venue | None = None
 
     @property
     def journal(self) -> Journal:
         """The journal as the check read it."""
         assert self._journal is not None, "the check has read the journal"
         return self._journal
+
+    @property
+    def venue(self) -> Venue:
+        """The exchange's side as the check read it."""
+        assert self._venue is not None, "the check has read the exchange"
+        return self._venue
 
     async def play(self) -> Verdict:
         """Play everything and check it."""
@@ -266,7 +273,7 @@ class Acts:
             self.expected = self._expectations()
             verdict = check(journal, venue, self.expected, self._keys)
             if verdict.agrees or loop.time() > deadline:
-                self._journal = journal
+                self._journal, self._venue = journal, venue
                 return verdict
             await asyncio.sleep(1.0)
 

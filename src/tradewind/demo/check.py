@@ -145,10 +145,26 @@ def _failure(case: Case, expected: Expected) -> Iterator[Disagreement]:
         yield Disagreement(
             Wrong.FATE, f"{case.name(expected.account_id)}: the first sending should have been {wanted} at the exchange"
         )
-    if not any(order.was_in_doubt for order in generations):
+    if not any(is_broken(case.venue, order) for order in generations):
+        yield Disagreement(Wrong.FATE, f"{case.name(expected.account_id)}: the answer that should be lost was given")
+    if not any(was_found_out(order) for order in generations):
         yield Disagreement(
-            Wrong.FATE, f"{case.name(expected.account_id)}: no answer came, yet the order was never UNKNOWN"
+            Wrong.FATE,
+            f"{case.name(expected.account_id)}: no answer came, and what became of the order was not found out",
         )
+
+
+def is_broken(venue: Venue, order: JournalOrder) -> bool:
+    """Say whether the exchange's log has a sending of this order whose answer did not reach us whole."""
+    return any(not each.is_answered and order.client_order_id in each.client_ids for each in venue.requests)
+
+
+def was_found_out(order: JournalOrder) -> bool:
+    """Say whether an unanswered order's fate was learnt: asked about, or told by the account's stream.
+
+    The stream may tell of the fill before the missing answer is even missed; then nothing was ever in doubt.
+    """
+    return order.was_in_doubt or order.executed > ZERO
 
 
 def _entries(case: Case) -> Iterator[Disagreement]:

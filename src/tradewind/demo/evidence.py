@@ -163,4 +163,5 @@ def _request(row: Mapping[str, Any]) -> VenueRequest:
         uid=row["uid"],
         client_ids=tuple(row["client_ids"]),
         is_executed=row["executed"],
+        is_answered=row["heard"] == "answer" and not row["faults"],
     )

@@ -153,6 +153,8 @@ class VenueRequest:
     uid: int | None
     client_ids: tuple[str, ...]
     is_executed: bool
+    # The client got the venue's own answer, whole; False where the demo broke it.
+    is_answered: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

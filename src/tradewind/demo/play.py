@@ -219,7 +219,7 @@ class _Demo:
         ]
 
     def _close(self, stage: Stage, screen: Screen, acts: Acts, verdict: Verdict, played: Run) -> None:
-        told = build_object(played, acts.journal, verdict, acts.expected)
+        told = build_object(played, acts.journal, acts.venue, verdict, acts.expected)
         for part in _closing(stage, told, verdict, screen.console.width, with_log=screen.is_live):
             screen.console.print(part)
         if self._options.capture is not None:

@@ -148,15 +148,19 @@ class Stage:
             row.lateness_ms = round(late.total_seconds() * 1_000)
 
     def _tell_entry(self, number: int, order: Mapping[str, Any]) -> None:
-        state, name, what = order["state"], self.rows[number].person.name, order["symbol"]
+        row = self.rows[number]
+        state, name, what = order["state"], row.person.name, order["symbol"]
         if state == OrderState.UNKNOWN:
             self.say(f"{number:>2} {name}: no clear answer to the {what} order: UNKNOWN, asking the exchange")
         elif state == OrderState.NEVER_ARRIVED:
             self.say(f"{number:>2} {name}: found out: it never arrived (asked twice after the fence)")
         elif state == OrderState.FILLED and int(order["generation"]) > 0:
             self.say(f"{number:>2} {name}: sent again once and filled, order {order['venue_order_id']}")
-        elif state == OrderState.FILLED and self.rows[number].was_unknown and order["signal_id"] == self.first_signal:
+        elif state == OrderState.FILLED and row.was_unknown and order["signal_id"] == self.first_signal:
             self.say(f"{number:>2} {name}: found out: it had been executed, order {order['venue_order_id']}")
+        elif state == OrderState.FILLED and row.person.fate.is_failure and order["signal_id"] == self.first_signal:
+            # The stream was quicker than the noticing: nothing was ever in doubt.
+            self.say(f"{number:>2} {name}: no answer, but the account's stream told: order {order['venue_order_id']}")
         elif state in (OrderState.DENIED, OrderState.REJECTED, OrderState.EXPIRED, OrderState.CANCELED):
             self.say(f"{number:>2} {name}: {what} order {state} ({order['reason'] or 'no reason given'})")
 

@@ -19,8 +19,8 @@ from typing import Any
 
 from tradewind import __version__
 from tradewind.core.money import ZERO
-from tradewind.demo.check import Verdict, entry_of
-from tradewind.demo.facts import Expected, Journal, JournalOrder
+from tradewind.demo.check import Verdict, entry_of, is_broken, was_found_out
+from tradewind.demo.facts import Expected, Journal, JournalOrder, Venue
 from tradewind.demo.story import Story
 
 _LIBRARIES = ("aiohttp", "fastapi", "sqlalchemy", "uvicorn")
@@ -39,7 +39,9 @@ class Run:
     repeat_had_same_id: bool
 
 
-def build_object(run: Run, journal: Journal, verdict: Verdict, expected: Sequence[Expected]) -> dict[str, Any]:
+def build_object(
+    run: Run, journal: Journal, venue: Venue, verdict: Verdict, expected: Sequence[Expected]
+) -> dict[str, Any]:
     """Build the object of `--json`."""
     decisions = [each for each in journal.decisions if each.signal_id == run.first_signal]
     placed = [each for each in decisions if each.verdict == "place"]
@@ -66,7 +68,7 @@ def build_object(run: Run, journal: Journal, verdict: Verdict, expected: Sequenc
         "p50_unbroken_ms": percentile(clean, 50),
         "p99_unbroken_ms": percentile(clean, 99),
         "skip_reasons": dict(sorted(Counter(str(each.reason) for each in decisions if each.verdict == "skip").items())),
-        "found_out": sum(1 for order in _first_entries(journal, run.first_signal) if order.was_in_doubt),
+        "found_out": _found_out(run, journal, venue),
         "repeat_had_same_id": run.repeat_had_same_id,
         "positions": dict(sorted(positions.items())),
         "stops_hit": hits(journal, "stop"),
@@ -109,6 +111,11 @@ def _first_entries(journal: Journal, signal_id: str) -> list[JournalOrder]:
         for order in journal.orders
         if order.signal_id == signal_id and order.leg == "entry" and order.intent_kind == "signal"
     ]
+
+
+def _found_out(run: Run, journal: Journal, venue: Venue) -> int:
+    unanswered = [each for each in _first_entries(journal, run.first_signal) if is_broken(venue, each)]
+    return sum(1 for order in unanswered if was_found_out(order))
 
 
 def percentile(values: Sequence[int], percent: int) -> int | None:

@@ -161,7 +161,7 @@ def _state(row: Row) -> Text:
     if row.decision == "key refused":
         return Text("  no account", style="grey62")
     shape, word, style = CELLS.get(row.state, _NONE)
-    found = ", found out" if row.was_unknown and row.state == "FILLED" else ""
+    found = ", found out" if row.person.fate.is_failure and row.state == "FILLED" else ""
     return Text(f"{shape} {word}{found}", style=style)
 
 
