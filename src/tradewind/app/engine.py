@@ -41,6 +41,7 @@ from tradewind.infra.clock import Clock
 from tradewind.infra.db import CommitInDoubt, Db, Tx
 from tradewind.infra.ids import Ids
 from tradewind.infra.log import logger
+from tradewind.infra.points import Point, reached
 from tradewind.market.prices import MarketKey, PricePoint
 from tradewind.portfolio.service import Portfolio
 
@@ -103,12 +104,14 @@ class Engine:
     async def recover(self) -> list[Order]:
         """Bring the journal into a state that a fresh process may continue from."""
         undone = await self.db.write(lambda tx: self.journal.recover(tx, self.clock.now()))
+        reached(Point.RECOVERY_COMMITTED)
         doubtful = [each for each in undone if each.state not in (OrderState.INTENDED, *RESTING)]
         self.reconciler.doubt(doubtful)
         self.reconciler.doubt([each for each in undone if each.state is OrderState.CANCEL_SENT])
         self.reconciler.doubt(await self.db.read(self.journal.lacking_fills))
         _log.info("app.engine.recovered", undone=len(undone), in_doubt=len(doubtful))
         await self.protector.load()
+        reached(Point.RECOVERY_ARMED)
         for venue, environment, symbol in self.protector.watched_symbols():
             try:
                 self.desk.market.watch(venue, environment, [symbol])
@@ -130,6 +133,7 @@ class Engine:
             tasks.create_task(self._guard(), name="guard")
             resting = {each.account_id for each in undone if each.state in RESTING}
             await self.reconciler.look_at_once(sorted(resting), _FIRST_LOOK_S)
+            reached(Point.RECOVERY_LOOKED)
             self.dispatcher.enqueue(undone)
             tasks.create_task(self.dispatcher.run(), name="dispatcher")
             tasks.create_task(self.worker.run(), name="worker")

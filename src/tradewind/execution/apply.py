@@ -41,6 +41,7 @@ from tradewind.infra.db import Tx
 from tradewind.infra.ids import Ids
 from tradewind.infra.log import logger
 from tradewind.infra.outbox import Note
+from tradewind.infra.points import Point, reached
 from tradewind.portfolio.holding import Holding
 from tradewind.portfolio.service import Change, Portfolio
 from tradewind.venues.base import VenueFill
@@ -79,6 +80,7 @@ class Applier:
         record_store.insert_events(tx, events)
         outbox.append(tx, notes, now)
         store.bump_exposure(tx, {move.after.account_id for move in moved})
+        reached(Point.OUTCOME_WRITTEN)
         return moved
 
     def _apply_one(
@@ -129,6 +131,7 @@ class Applier:
         intent = intent_store.load_intent(tx, order.intent_id)
         for seen in fresh:
             record_store.insert_fill(tx, _fill_row(order, seen, now))
+            reached(Point.FILL_WRITTEN)
             fill = Fill(
                 seen.fill_id, order.id, seen.side, seen.quantity, seen.price, seen.quote_amount, seen.fee, seen.at
             )

@@ -19,6 +19,7 @@ from tradewind.execution.recorder import Recorder
 from tradewind.execution.submit import CancelAnswer, Submitter
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import Db
+from tradewind.infra.points import Point, reached
 
 RESTING_LEGS = (OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED)
 
@@ -57,9 +58,11 @@ class CancelDesk:
         moved = await self.db.write(lambda tx: self.journal.step_all(tx, steps, RESTING_LEGS, now))
         if not moved:
             return None
+        reached(Point.CANCEL_COMMITTED)
         # Announced before the call: whatever happens to this task, somebody asks about them.
         self.recorder.announce(moved)
         answer = await self.submitter.cancel(moved[0].after)
+        reached(Point.CANCEL_ANSWERED)
         if answer.retry_at is not None:
             self._not_before[key] = answer.retry_at
         before = {move.after.id: move.before for move in moved}

@@ -37,6 +37,7 @@ from tradewind.execution.submit import Submitter
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import Db, Tx
 from tradewind.infra.log import logger
+from tradewind.infra.points import Point, reached
 from tradewind.portfolio.holding import Holding
 from tradewind.portfolio.service import Portfolio
 
@@ -152,7 +153,9 @@ class ExitDesk:
             type=OrderType.MARKET,
             lot_id=lot.id,
         )
-        return await self.db.write(lambda tx: self._begin(tx, intent, order, now))
+        is_begun = await self.db.write(lambda tx: self._begin(tx, intent, order, now))
+        reached(Point.EXIT_INTENT_COMMITTED)
+        return is_begun
 
     def _begin(self, tx: Tx, intent: Intent, order: Order, now: datetime) -> bool:
         for other in intent_store.list_open_intents(tx, EXIT_KINDS, order.account_id, order.symbol):
@@ -185,6 +188,7 @@ class ExitDesk:
             release_at = now + timedelta(seconds=pause)
             again = next_generation(latest, self.journal.ids, now, quantity=None, release_at=release_at)
             await self.db.write(lambda tx: self._intend_again(tx, latest, again, now))
+            reached(Point.EXIT_AGAIN_COMMITTED)
             return Progress(False, again.release_at, is_backing_off=timedelta(seconds=pause) > _NAKED_MAX)
         if scene.has_entry_in_doubt:
             return Progress(False, now + _DOUBT_RETRY)

@@ -27,6 +27,7 @@ from tradewind.execution.submit import Submitter
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import CommitInDoubt, Db
 from tradewind.infra.log import logger
+from tradewind.infra.points import Point, reached
 from tradewind.infra.wake import Wake
 
 _log = logger("execution.fanout")
@@ -109,6 +110,7 @@ class Dispatcher:
 
     async def _claim_protective(self, ids: Sequence[OrderId]) -> tuple[Order, ...]:
         claim = await self.db.write(lambda tx: self.journal.claim_protective(tx, ids, self.venue_now, self.clock.now()))
+        reached(Point.PROTECTION_CLAIM_COMMITTED)
         self.recorder.announce(claim.denied)
         self._announce(claim.sent)
         return claim.sent
@@ -123,6 +125,7 @@ class Dispatcher:
         claim = await self.db.write(
             lambda tx: self.journal.claim_exit(tx, order.id, market, self.venue_now, self.clock.now())
         )
+        reached(Point.EXIT_CLAIM_COMMITTED)
         self.recorder.announce(claim.denied)
         self._announce(claim.sent)
         for sent in claim.sent:
@@ -158,6 +161,7 @@ class Dispatcher:
         claim = await self.db.write(
             lambda tx: self.journal.claim_entries(tx, ready, self.gate, self.venue_now, self.clock.now())
         )
+        reached(Point.ENTRY_CLAIM_COMMITTED)
         self._waiting.difference_update(ready)
         self.recorder.announce(claim.denied)
         self._announce(claim.sent)

@@ -34,6 +34,7 @@ from tradewind.infra import outbox
 from tradewind.infra.db import Tx
 from tradewind.infra.ids import Ids
 from tradewind.infra.outbox import Note
+from tradewind.infra.points import Point, reached
 from tradewind.signals.service import is_superseded
 
 # Says why an entry of this account may not be claimed now; None: it may.
@@ -123,6 +124,7 @@ class Journal:
             reason = reasons.get(order.id)
             steps.append((order, Denied(now, reason) if reason else self._claimed(order, venue_now, now)))
         moved = self._move_all(tx, steps, now)
+        reached(Point.ENTRY_CLAIM_WRITTEN)
         sent = tuple(move.after for move in moved if move.after.state is OrderState.SENT)
         return Claim(sent, tuple(move for move in moved if move.after.state is OrderState.DENIED))
 
@@ -135,6 +137,7 @@ class Journal:
             denied = self._move_all(tx, [(order, Denied(now, "position_changed")) for order in found], now)
             return Claim((), tuple(denied))
         moved = self._move_all(tx, [(order, self._claimed(order, venue_now, now)) for order in found], now)
+        reached(Point.PROTECTION_CLAIM_WRITTEN)
         return Claim(tuple(move.after for move in moved), ())
 
     def claim_exit(self, tx: Tx, order_id: OrderId, market: Market, venue_now: VenueNow, now: datetime) -> Claim:
@@ -152,6 +155,7 @@ class Journal:
         if isinstance(quantity, Hold):
             return Claim((), tuple(self._move_all(tx, [(order, Denied(now, quantity.value))], now)))
         moved = self._move_all(tx, [(order, self._claimed(order, venue_now, now, quantity))], now)
+        reached(Point.EXIT_CLAIM_WRITTEN)
         return Claim(tuple(move.after for move in moved), ())
 
     def deny(self, tx: Tx, order: Order, reason: str, now: datetime) -> list[Moved]:
@@ -168,7 +172,9 @@ class Journal:
             for order_id, event in steps
             if order_id in found and found[order_id].order.state in expected
         ]
-        return self._move_all(tx, fitting, now)
+        moved = self._move_all(tx, fitting, now)
+        reached(Point.CANCEL_WRITTEN)
+        return moved
 
     def open_incident(self, tx: Tx, order: Order, kind: str, detail: Mapping[str, str], now: datetime) -> None:
         """Record something a person should read, and tell the order's owner."""
@@ -193,6 +199,7 @@ class Journal:
         """At start: every SENT is UNKNOWN. Return all orders that have not ended."""
         sent = [stored.order for stored in store.list_in_states(tx, [OrderState.SENT])]
         self._move_all(tx, [(order, OutcomeLost(now, "process_restarted")) for order in sent], now)
+        reached(Point.RECOVERY_WRITTEN)
         undone = [state for state in OrderState if state not in ENDED]
         return [stored.order for stored in store.list_in_states(tx, undone)]
 

@@ -23,6 +23,7 @@ from tradewind.infra.db import CommitInDoubt, Db, Tx
 from tradewind.infra.ids import Ids
 from tradewind.infra.log import logger
 from tradewind.infra.outbox import Note
+from tradewind.infra.points import Point, reached
 from tradewind.portfolio.service import record_balances
 from tradewind.venues.base import (
     AccountSnapshot,
@@ -147,6 +148,7 @@ class Listener:
     async def _order_seen(self, event: OrderEventSeen) -> None:
         if not is_ours(event.original_client_id):
             return
+        reached(Point.STREAM_EVENT_SEEN)
         stored = await self.db.read(lambda tx: store.find_by_client_id(tx, event.account_id, event.original_client_id))
         if stored is None:
             await self._foreign(event)

@@ -17,6 +17,7 @@ from tradewind.core.protection import OcoWanted
 from tradewind.execution.intent_store import Intent
 from tradewind.execution.journal import Journal, new_order, next_generation
 from tradewind.infra.db import Tx
+from tradewind.infra.points import Point, reached
 from tradewind.portfolio.holding import Holding
 
 LEGS = (Leg.STOP, Leg.TARGET)
@@ -39,6 +40,7 @@ def intend_oco(
     intent = _intent(journal, holding, now)
     legs = [_first(journal, intent, holding, instrument, oco, leg, now) for leg in LEGS]
     journal.intend(tx, intent, legs, now)
+    reached(Point.PROTECTION_INTENT_WRITTEN)
     return legs
 
 

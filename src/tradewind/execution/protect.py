@@ -45,6 +45,7 @@ from tradewind.infra import outbox
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import CommitInDoubt, Db, Tx
 from tradewind.infra.log import logger
+from tradewind.infra.points import Point, reached
 from tradewind.infra.wake import Wake
 from tradewind.portfolio.holding import Holding
 from tradewind.portfolio.service import find_lot, open_lots, set_state
@@ -321,6 +322,7 @@ class Protector:
         self._native_after[holding.lot.id] = self.clock.monotonic() + pause
         instrument, now = self._instrument(holding), self.clock.now()
         legs = await self.db.write(lambda tx: intend_oco(tx, self.journal, holding, instrument, oco, past, now))
+        reached(Point.PROTECTION_INTENT_COMMITTED)
         await self._send(legs)
         return [self._in_s(pause)]
 
@@ -366,6 +368,7 @@ class Protector:
         if holding.state == state.value and holding.state_reason == said:
             return
         fresh = await self.db.write(lambda tx: self._write_state(tx, holding, state, said))
+        reached(Point.POSITION_STATE_COMMITTED)
         if fresh is not None:
             self._holdings[fresh.lot.id] = fresh
 

@@ -34,6 +34,7 @@ from tradewind.execution.store import Stored
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import CommitInDoubt, Db, Tx
 from tradewind.infra.log import logger
+from tradewind.infra.points import Point, reached
 from tradewind.infra.wake import Wake
 from tradewind.signals.service import is_superseded
 from tradewind.venues.base import OrderReport, ResendRule, VenueClient, VenueFill
@@ -246,6 +247,7 @@ class Reconciler:
     async def _find(self, client: VenueClient, order: Order) -> OrderReport | None:
         instrument = self.desk.instrument(order.venue, order.environment, order.symbol)
         signer = self.desk.signer(order.account_id)
+        reached(Point.DOUBT_BEFORE_QUESTION)
         try:
             report = await client.find_order(signer, reference(order, instrument))
         except CredentialRefused as error:
@@ -255,6 +257,7 @@ class Reconciler:
             raise
         except SymbolUnknown:
             return None
+        reached(Point.DOUBT_ANSWERED)
         self.on_credential(order.account_id, None)
         return report
 
@@ -276,6 +279,7 @@ class Reconciler:
             instrument = self.desk.instrument(order.venue, order.environment, order.symbol)
             signer = self.desk.signer(order.account_id)
             fills = tuple(await client.fills(signer, instrument, venue_order_id=report.venue_order_id, since_ms=None))
+            reached(Point.FILLS_ANSWERED)
         if (doubt := self._doubts.get(order.id)) is not None:
             doubt.is_poisoned = False  # a refusal to store it sets this again
         await self.recorder.record([Outcome(order.id, event, fills)])
@@ -315,9 +319,11 @@ class Reconciler:
             fresh = self._resend(tx, order, now) if is_proven and may_resend else None
             if is_proven and fresh is None and order.leg is Leg.ENTRY:
                 self.journal.open_incident(tx, order, "never_arrived", {"symbol": order.symbol}, now)
+            reached(Point.ABSENCE_WRITTEN)
             return moved, fresh
 
         moved, fresh = await self.db.write(work)
+        reached(Point.ABSENCE_COMMITTED)
         self.recorder.announce(moved)
         if fresh is not None:
             self.on_resend([fresh])
@@ -332,6 +338,7 @@ class Reconciler:
             return None
         again = next_generation(order, self.journal.ids, now)
         self.journal.intend(tx, None, [again], now)
+        reached(Point.RESEND_WRITTEN)
         return again
 
     async def _is_past_fence(self, client: VenueClient, order: Order) -> bool:
@@ -391,6 +398,3 @@ def signing_time_ms(order: Order) -> int:
     if order.signed_at_ms is not None:
         return order.signed_at_ms
     return order.send_by_ms if order.send_by_ms is not None else 0
-
-
-__all__ = ["Doubt", "Reconciler", "is_doubtful", "signing_time_ms"]

@@ -19,6 +19,7 @@ from tradewind.execution.outcomes import Moved, Outcome
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import CommitInDoubt, Db
 from tradewind.infra.log import logger
+from tradewind.infra.points import Point, reached
 
 _log = logger("execution.recorder")
 
@@ -108,7 +109,9 @@ class Recorder:
         """Write outcomes; a database that is busy or full is waited for, because facts must not be lost."""
         while True:
             try:
-                return await self.db.write(lambda tx: self.applier.apply_all(tx, outcomes, self.clock.now()))
+                moved = await self.db.write(lambda tx: self.applier.apply_all(tx, outcomes, self.clock.now()))
+                reached(Point.OUTCOME_COMMITTED)
+                return moved
             except OperationalError as error:
                 if not _is_passing(error):
                     raise

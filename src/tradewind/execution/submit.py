@@ -29,6 +29,7 @@ from tradewind.execution.latch import Latch
 from tradewind.execution.outcomes import Outcome
 from tradewind.infra.clock import Clock, from_ms
 from tradewind.infra.log import logger
+from tradewind.infra.points import Point, reached
 from tradewind.venues.base import (
     Ack,
     OrderReport,
@@ -79,6 +80,7 @@ class Submitter:
             raise
         except Exception as error:
             return [self._failure(order, error)]
+        reached(Point.ORDER_ANSWERED)
         self.on_credential(order.account_id, None)
         return self._accepted([order], ack)
 
@@ -93,6 +95,7 @@ class Submitter:
             raise
         except Exception as error:
             return [self._failure(stop, error), self._failure(target, error)]
+        reached(Point.LIST_ANSWERED)
         self.on_credential(stop.account_id, None)
         return self._accepted([stop, target], ack)
 

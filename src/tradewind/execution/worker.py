@@ -27,6 +27,7 @@ from tradewind.infra.clock import Clock
 from tradewind.infra.db import CommitInDoubt, Db, Tx
 from tradewind.infra.ids import Ids
 from tradewind.infra.log import logger
+from tradewind.infra.points import Point, reached
 from tradewind.infra.wake import Wake
 from tradewind.signals import service as signals
 from tradewind.signals.service import Claimed
@@ -86,6 +87,7 @@ class SignalWorker:
         claimed = await self.db.write(lambda tx: signals.claim_next(tx, token, self.clock.now(), self.lease_s))
         if claimed is None:
             return False
+        reached(Point.SIGNAL_LEASED)
         try:
             await self._decide(claimed)
         except (CommitInDoubt, asyncio.CancelledError):
@@ -103,12 +105,14 @@ class SignalWorker:
         facts = await self.db.read(lambda tx: self.decider.load(tx, claimed.signal, now, is_source_bound=is_bound))
         await self._confirm_prices(facts)
         decided = self.decider.decide_all(facts, self.clock.now())
+        reached(Point.SIGNAL_DECIDED)
         for attempt in range(_ROUNDS):
             is_last = attempt == _ROUNDS - 1
             recorded = await self.db.write(
                 partial(self._record, claimed=claimed, facts=facts, decided=decided, is_last=is_last)
             )
             if recorded is not None:
+                reached(Point.DECISIONS_COMMITTED)
                 self._hand_on(claimed, *recorded)
                 return
             facts = await self.db.read(
@@ -145,6 +149,7 @@ class SignalWorker:
             denied = self.journal.supersede(tx, signal.source_id, signal.base, now)
         orders = self.journal.record(tx, decided, now)
         signals.mark_decided(tx, signal.id, claimed.lease_token, now)
+        reached(Point.DECISIONS_WRITTEN)
         return orders, denied
 
     def _decide_again(

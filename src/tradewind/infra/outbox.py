@@ -20,6 +20,7 @@ from tradewind.infra.bus import Bus, Message
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import Db, Tx, UtcTime, metadata
 from tradewind.infra.log import logger
+from tradewind.infra.points import Point, reached
 
 outbox = Table(
     "outbox",
@@ -106,8 +107,10 @@ class Outbox:
             return 0
         for seq, topic, user_id, payload in rows:
             await self._bus.publish(Message(seq, topic, user_id, msgspec.json.decode(payload)))
+        reached(Point.OUTBOX_PUBLISHED)
         seqs = [row[0] for row in rows]
         await self._db.write(lambda tx: self._mark(tx, seqs))
+        reached(Point.OUTBOX_MARK_COMMITTED)
         return len(rows)
 
     def _mark(self, tx: Tx, seqs: list[int]) -> None:
@@ -116,6 +119,7 @@ class Outbox:
             # By name, not by range: a lower number may be committed later by another writer.
             update(outbox).where(outbox.c.seq.in_(seqs)).values(published_at=now)
         )
+        reached(Point.OUTBOX_MARK_WRITTEN)
 
     def _forget_old(self, tx: Tx) -> None:
         tx.execute(delete(outbox).where(outbox.c.published_at < self._clock.now() - _KEEP))

@@ -19,6 +19,7 @@ from tradewind.infra import outbox
 from tradewind.infra.db import Tx
 from tradewind.infra.ids import Ids
 from tradewind.infra.outbox import Note
+from tradewind.infra.points import Point, reached
 from tradewind.signals import store
 from tradewind.signals.tables import Entry, NewEntry, Origin, SignalState, Source
 
@@ -122,6 +123,7 @@ def accept(
         store.insert_entry(tx, NewEntry(signal, origin, author_id, key, alert.body_hash, alert.raw))
         _tell(tx, source, _payload(signal, source, SignalState.NEW, 1, now), now)
         stored.append(Stored(signal.id, SignalState.NEW, False, now))
+    reached(Point.INBOX_WRITTEN)
     return Accepted(tuple(stored))
 
 

@@ -22,6 +22,7 @@ from tradewind.infra.clock import Clock
 from tradewind.infra.db import Db, Tx
 from tradewind.infra.ids import Ids
 from tradewind.infra.log import logger
+from tradewind.infra.points import Point, reached
 from tradewind.signals import service
 from tradewind.signals.dialects import parse
 from tradewind.signals.refusal import refused
@@ -127,6 +128,7 @@ async def _receive(deps: SignalDeps, source: Source, request: Request) -> Accept
     accepted = await deps.db.write(
         lambda tx: service.accept(tx, deps.ids, source.id, alerts, now, max_age_s=deps.max_age_s)
     )
+    reached(Point.INBOX_COMMITTED)
     for stored in accepted.signals:
         _log.info("signals.accepted", signal_id=stored.id, source_id=source.id, is_repeat=stored.is_repeat)
     return accepted_view(accepted)

@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from tradewind.infra.points import Point, reached
 from tradewind.venues.errors import NotSent
 from tradewind.venues.transport_connection import AnswerLost, HttpConnection, HttpReply
 from tradewind.venues.transport_dial import Dialer, Endpoint, Proxy, proxy_of
@@ -108,6 +109,7 @@ class Transport:
                 whole_s=limits.whole_s,
                 body_bytes_max=self._body_bytes_max if body_bytes_max is None else body_bytes_max,
             )
+            reached(Point.REQUEST_WRITTEN)
             return await answer
         finally:
             # Given up in the middle (cancelled, too late) it still waits for its answer and is dropped there.

@@ -16,6 +16,7 @@ from typing import TypeVar
 from tradewind.core.ids import OrderId
 from tradewind.core.instrument import Environment
 from tradewind.infra.clock import Clock
+from tradewind.infra.points import Point, reached
 from tradewind.venues.base import Signer, SignPurpose, SignRequest
 from tradewind.venues.binance.codec import (
     NotUnderstood,
@@ -101,6 +102,7 @@ class _Gate:
         elif self._rest.budget.blocked_until_ms is not None:
             self.reason = "banned"
         else:
+            reached(Point.ORDER_BEFORE_WRITE)
             self.was_passed = True
         return self.was_passed
 
@@ -293,6 +295,7 @@ class Rest:
         if not job.is_open():
             raise NotSent("stopped", "The order was stopped before it was signed.")
         request, signed_at_ms = await self._sign(job.call, job.signer, job.purpose, job.order_id, job.send_by_ms)
+        reached(Point.ORDER_SIGNED)
         return request, signed_at_ms
 
     async def _write(self, job: OrderJob, request: HttpRequest, gate: _Gate, signed_at_ms: int) -> HttpReply:
