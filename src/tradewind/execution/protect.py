@@ -118,9 +118,9 @@ class Protector:
 
     def on_price(self, venue: VenueName, environment: Environment, symbol: str, price: Price) -> None:
         """Compare a fresh price of a venue with the levels of the lots there."""
-        for hit in self.triggers.watch.on_price((venue, environment, symbol), price):
-            holding = self._holdings.get(hit.lot_id)
-            if holding is not None and self.triggers.take(hit, holding):
+        for crossing in self.triggers.watch.on_price((venue, environment, symbol), price):
+            holding = self._holdings.get(crossing.lot_id)
+            if holding is not None and self.triggers.take(crossing, holding):
                 self.look((holding.lot.account_id, holding.lot.symbol))
 
     def watched_symbols(self) -> set[tuple[VenueName, Environment, str]]:
@@ -222,7 +222,9 @@ class Protector:
             self.triggers.acted(lot.id)
             return []
         if live:
-            return await self._tend_live(holding, live)
+            left_s = self.triggers.escalates_in_s(holding)
+            again = await self._tend_live(holding, live)
+            return again if left_s is None else [*again, self._in_s(left_s)]
         return await self._tend_bare(holding, legs)
 
     async def _tend_live(self, holding: Holding, live: list[Order]) -> list[datetime]:

@@ -1,20 +1,23 @@
 """Which lots must be sold by the engine: levels reached while only the watch stood, and times that are up.
 
 A level that a resting order of the venue guards is the venue's to act on; the engine steps in when a stop
-was reached and nothing happened for a while (escalation). Lots that stood down have no triggers at all.
+was reached, the price has not come back, and nothing happened for a while (escalation, order-protocol.md
+section 5). Lots that stood down have no triggers at all.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tradewind.core.money import Price
 from tradewind.core.protection import ExitCause, PositionState, is_time_up
-from tradewind.execution.watch import Armed, Hit, Watch
+from tradewind.execution.watch import Armed, Crossing, Level, Watch
 from tradewind.infra.clock import Clock
 from tradewind.portfolio.holding import Holding
 
 # Nothing is wanted for these: too little to sell, or the user's own will.
 STOOD_DOWN = frozenset({PositionState.UNPROTECTED_BY_YOU.value, PositionState.DUST.value})
+_CAUSES = {Level.STOP: ExitCause.STOP, Level.TARGET: ExitCause.TARGET}
 
 
 @dataclass(slots=True)
@@ -24,43 +27,63 @@ class Triggers:
     clock: Clock
     stop_escalation_s: float
     watch: Watch = field(default_factory=Watch)
-    # First and last time a level was reached without a pause in between.
-    _hits: dict[str, tuple[float, float]] = field(default_factory=dict)
+    # Levels the price has reached and not left, with the time at which it did.
+    _reached: dict[str, dict[ExitCause, float]] = field(default_factory=dict)
+    # Reached while the watch alone stood: that counts even if the price comes back before anything is sent.
     _pending: dict[str, ExitCause] = field(default_factory=dict)
 
-    def arm(self, holding: Holding) -> None:
-        """Watch a lot's levels."""
+    def arm(self, holding: Holding, raise_at: Price | None = None) -> None:
+        """Watch a lot's levels; `raise_at` is where its trailing stop goes up next."""
         lot = holding.lot
-        self.watch.arm((holding.venue, holding.environment, lot.symbol), Armed(lot.id, lot.stop, lot.target))
+        self.watch.arm((holding.venue, holding.environment, lot.symbol), Armed(lot.id, lot.stop, lot.target, raise_at))
 
     def disarm(self, lot_id: str) -> None:
         """Stop watching a lot and forget what was seen of it (idempotent)."""
         self.watch.disarm(lot_id)
-        self._hits.pop(lot_id, None)
+        self._reached.pop(lot_id, None)
         self._pending.pop(lot_id, None)
 
-    def take(self, hit: Hit, holding: Holding) -> bool:
-        """Take a level that was reached; True if the engine must act now."""
-        if holding.state in STOOD_DOWN:
+    def take(self, crossing: Crossing, holding: Holding) -> bool:
+        """Take a stop or target that was reached or left; True if somebody must look at the lot now."""
+        cause = _CAUSES.get(crossing.level)
+        if cause is None or holding.state in STOOD_DOWN:
             return False
-        now = self.clock.monotonic()
-        first, last = self._hits.get(hit.lot_id, (now, now))
-        if now - last > self.stop_escalation_s:
-            first = now
-        self._hits[hit.lot_id] = (first, now)
-        is_native = holding.state == PositionState.PROTECTED_NATIVE.value
-        if is_native and (hit.cause is ExitCause.TARGET or now - first < self.stop_escalation_s):
+        reached = self._reached.setdefault(crossing.lot_id, {})
+        if not crossing.is_reached:
+            reached.pop(cause, None)
             return False
-        self._pending[hit.lot_id] = hit.cause
+        reached[cause] = self.clock.monotonic()
+        if _is_native(holding):
+            # The venue's order acts first; a target there is a resting limit order and needs no help.
+            return cause is ExitCause.STOP
+        self._pending.setdefault(crossing.lot_id, cause)
         return True
 
     def due(self, holding: Holding) -> ExitCause | None:
         """Return why a lot must be sold by the engine now, if it must."""
-        cause = self._pending.get(holding.lot.id)
+        lot_id = holding.lot.id
+        cause = self._pending.get(lot_id)
         if cause is not None:
             return cause
+        reached = self._reached.get(lot_id, {})
+        if ExitCause.STOP in reached and self.escalates_in_s(holding) is None:
+            return ExitCause.STOP
+        if ExitCause.TARGET in reached and not _is_native(holding):
+            return ExitCause.TARGET
         return ExitCause.TIME if is_time_up(holding.lot, self.clock.now()) else None
+
+    def escalates_in_s(self, holding: Holding) -> float | None:
+        """Return how long a resting stop that was reached still has; None if none has or its time is over."""
+        since = self._reached.get(holding.lot.id, {}).get(ExitCause.STOP)
+        if since is None or not _is_native(holding):
+            return None
+        left = self.stop_escalation_s - (self.clock.monotonic() - since)
+        return left if left > 0 else None
 
     def acted(self, lot_id: str) -> None:
         """The exit is recorded: what was seen has had its effect."""
         self._pending.pop(lot_id, None)
+
+
+def _is_native(holding: Holding) -> bool:
+    return holding.state == PositionState.PROTECTED_NATIVE.value
