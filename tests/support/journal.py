@@ -12,15 +12,16 @@ from typing import Any
 
 from tests.support.clock import ManualClock
 
-from tradewind.core.ids import AccountId, FillId, IntentId, LotId, OrderId, UserId, VenueOrderId
+from tradewind.core.ids import AccountId, FillId, IntentId, LotId, OrderId, SourceId, UserId, VenueOrderId
 from tradewind.core.instrument import BINANCE, Environment, Instrument
 from tradewind.core.money import Asset, Money, Price, Quantity
 from tradewind.core.order import IntentKind, Leg, Order, OrderState, OrderType, Side, VenueReport
 from tradewind.execution import store
 from tradewind.execution.apply import Applier
 from tradewind.execution.intent_store import Intent
-from tradewind.execution.journal import Journal, new_order
+from tradewind.execution.journal import Claim, Journal, new_order
 from tradewind.execution.outcomes import Moved, Outcome
+from tradewind.execution.sellable import Market
 from tradewind.infra.db import Db
 from tradewind.infra.ids import RandomIds
 from tradewind.infra.migrate import upgrade_schema
@@ -53,10 +54,11 @@ class Desk:
     journal: Journal
     applier: Applier
 
-    def entry(self, **detail: Any) -> Order:
-        """Record an entry of 20 USDT, INTENDED, with stop and target."""
+    def entry(self, *, source: str | None = None, seq: int | None = None, **detail: Any) -> Order:
+        """Record an entry of 20 USDT, INTENDED, with stop and target; of a source's signal where named."""
         plan = {"stop": "48500", "target": "53000", **detail}
-        intent = self._intent(IntentKind.SIGNAL, detail=plan, is_done=True)
+        source_id = None if source is None else SourceId(source)
+        intent = self._intent(IntentKind.SIGNAL, detail=plan, is_done=True, source_id=source_id, signal_seq=seq)
         order = self._order(intent, Leg.ENTRY, Side.BUY, spend=Money(Decimal(20), Asset("USDT")))
         return self._intend(intent, order)
 
@@ -64,6 +66,21 @@ class Desk:
         """Record an exit of all that is held, INTENDED."""
         intent = self._intent(kind, lot_id=lot_id)
         return self._intend(intent, self._order(intent, Leg.EXIT, Side.SELL, lot_id=lot_id))
+
+    def close(self, source: str, seq: int) -> Order:
+        """Record the exit of a source's close signal, INTENDED."""
+        intent = self._intent(IntentKind.SIGNAL, source_id=SourceId(source), signal_seq=seq)
+        return self._intend(intent, self._order(intent, Leg.EXIT, Side.SELL))
+
+    def sell_by_hand(self, quantity: str) -> Order:
+        """Record a hand sell that may touch what is held for signals, INTENDED."""
+        intent = self._intent(IntentKind.HAND, detail={"include_protected": True})
+        return self._intend(intent, self._order(intent, Leg.EXIT, Side.SELL, quantity=Quantity(Decimal(quantity))))
+
+    def claim_exit(self, order: Order) -> Claim:
+        """Fix an exit's quantity and lots, and claim it."""
+        market = Market(BTCUSDT, None)
+        return self.db.write_now(lambda tx: self.journal.claim_exit(tx, order.id, market, venue_now, self.clock.now()))
 
     def leg(self, lot: Holding, leg: Leg, *, list_id: str = "twlist", quantity: str | None = None) -> Order:
         """Record one leg of a protective list, INTENDED."""
@@ -98,9 +115,9 @@ class Desk:
         """Read an order again."""
         return self.db.read_now(lambda tx: store.find_orders(tx, [order.id]))[order.id].order
 
-    def bought(self, quantity: str = "0.0004") -> Holding:
+    def bought(self, quantity: str = "0.0004", *, source: str | None = None, seq: int | None = None) -> Holding:
         """Bring an entry all the way to a lot."""
-        (sent,) = self.claim(self.entry())
+        (sent,) = self.claim(self.entry(source=source, seq=seq))
         self.apply(self.filled(sent, quantity))
         return self.held()[-1]
 
@@ -145,7 +162,8 @@ def fill_of(order: Order, quantity: str, price: str = "50000", *, fill_id: str =
     amount = Decimal(fee) if fee else (size if order.side is Side.BUY else size * at) / 1_000
     return VenueFill(
         fill_id=FillId(fill_id),
-        venue_order_id=VenueOrderId("77"),
+        # Each order has its own at the venue; fills are told apart by it.
+        venue_order_id=VenueOrderId(order.client_order_id),
         symbol="BTCUSDT",
         side=order.side,
         quantity=Quantity(size),

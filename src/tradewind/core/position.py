@@ -5,8 +5,9 @@ Rules of this file:
 2. A fee in the base asset lessens what was received; a fee in the quote asset adds to the cost of a buy or
    lessens the proceeds of a sell; a fee in a third asset (BNB) is kept apart and valued later (core.pnl).
 3. The sum of the fills is the position, exactly: cost leaves a lot in proportion, the last piece takes the rest.
-4. Sells leave the oldest lot first. A sell larger than the lots is a fact we cannot refuse: the excess is
-   returned as `unallocated` and never makes a lot negative.
+4. A sell leaves the lots that were fixed when it was claimed, in that order; what it sells beyond them leaves
+   the oldest lot first. A sell larger than the lots is a fact we cannot refuse: the excess is returned as
+   `unallocated` and never makes a lot negative.
 5. Booking a fill twice is prevented by the store's unique key, not here.
 """
 
@@ -57,6 +58,8 @@ class Lot:
     opened_at: datetime
     source_id: SourceId | None = None
     signal_id: SignalId | None = None
+    # The signal's place in the inbox: what "an earlier signal" means, whatever the clock did.
+    signal_seq: int | None = None
     quantity: Quantity = NOTHING
     cost_quote: Decimal = ZERO
     bought_quantity: Quantity = NOTHING
@@ -127,11 +130,15 @@ class SellSplit:
 
 @dataclass(frozen=True, slots=True)
 class SellBooked:
-    """All touched lots after a sell fill, the sales, and what no lot covered."""
+    """All touched lots after a sell fill, the sales, what no lot covered, and what its parts did not foresee.
+
+    `beyond_parts` is 0 for a sell whose claim fixed no parts, and contains `unallocated` otherwise.
+    """
 
     lots: tuple[Lot, ...]
     sales: tuple[Sale, ...]
     unallocated: Quantity
+    beyond_parts: Quantity = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,14 +196,51 @@ def split_sell(lots: Sequence[Lot], quantity: Quantity) -> SellSplit:
     return SellSplit(tuple(parts), left)
 
 
-def book_sell(lots: Sequence[Lot], fill: Fill) -> SellBooked:
-    """Book one sell fill over lots, oldest first, sharing amount and fee in proportion.
+def parts_after(parts: Sequence[SellPart], quantity: Quantity) -> tuple[SellPart, ...]:
+    """Return what is left of a sell's parts once the first `quantity` of it is taken.
 
-    Lots not touched are not returned.
+    >>> parts = [SellPart(LotId("a"), Quantity(Decimal(2))), SellPart(LotId("b"), Quantity(Decimal(3)))]
+    >>> [(part.lot_id, str(part.quantity)) for part in parts_after(parts, Quantity(Decimal(4)))]
+    [('b', '1')]
+    """
+    left, gone = [], quantity
+    for part in parts:
+        taken = min(gone, part.quantity)
+        gone = gone - taken
+        if part.quantity > taken:
+            left.append(SellPart(part.lot_id, part.quantity - taken))
+    return tuple(left)
+
+
+def parts_within(parts: Sequence[SellPart], quantity: Quantity) -> tuple[SellPart, ...]:
+    """Return the first `quantity` of a sell's parts."""
+    found, left = [], quantity
+    for part in parts:
+        taken = min(left, part.quantity)
+        left = left - taken
+        if taken.is_positive:
+            found.append(SellPart(part.lot_id, taken))
+    return tuple(found)
+
+
+def take_free(lots: Sequence[Lot], taken: Sequence[SellPart], quantity: Quantity) -> tuple[SellPart, ...]:
+    """Choose up to `quantity` out of lots, oldest first, leaving alone what other sells (`taken`) may still take."""
+    free = {lot.id: lot.quantity for lot in lots}
+    for part in taken:
+        if part.lot_id in free:
+            free[part.lot_id] = free[part.lot_id] - min(part.quantity, free[part.lot_id])
+    return split_sell([replace(lot, quantity=free[lot.id]) for lot in lots], quantity).parts
+
+
+def book_sell(lots: Sequence[Lot], fill: Fill, parts: Sequence[SellPart] | None = None) -> SellBooked:
+    """Book one sell fill over lots, sharing amount and fee in proportion.
+
+    `parts` is what the sell's claim fixed and earlier fills have not taken yet (None: it fixed nothing); it goes
+    first, in order. What it does not cover leaves the lots oldest first. Lots not touched are not returned.
     """
     by_id = {lot.id: lot for lot in lots}
     # A base fee on a sell takes coins too: they leave the same lots.
-    split = split_sell(lots, fill.quantity)
+    split, beyond = _split_by_parts(lots, fill.quantity, parts or ())
     booked: list[Booked] = []
     rest = fill
     for part in split.parts:
@@ -206,6 +250,7 @@ def book_sell(lots: Sequence[Lot], fill: Fill) -> SellBooked:
         tuple(each.lot for each in booked),
         tuple(each.sale for each in booked if each.sale is not None),
         split.unallocated,
+        NOTHING if parts is None else beyond,
     )
 
 
@@ -228,6 +273,23 @@ def sellable(held: Quantity, sells_not_ended: Sequence[Quantity]) -> Quantity:
     for quantity in sells_not_ended:
         left = EXACT.subtract(left, quantity.value)
     return Quantity(max(left, ZERO))
+
+
+def _split_by_parts(lots: Sequence[Lot], quantity: Quantity, parts: Sequence[SellPart]) -> tuple[SellSplit, Quantity]:
+    """Spread a fill by its parts, each lot once; also how much of it the parts did not place."""
+    taken: dict[LotId, Quantity] = {}
+    held = {lot.id: lot.quantity for lot in lots}
+    for part in parts_within(parts, quantity):
+        step = min(part.quantity, held.get(part.lot_id, NOTHING) - taken.get(part.lot_id, NOTHING))
+        if step.is_positive:
+            taken[part.lot_id] = taken.get(part.lot_id, NOTHING) + step
+    beyond = quantity
+    for step in taken.values():
+        beyond = beyond - step
+    rest = split_sell([replace(lot, quantity=lot.quantity - taken.get(lot.id, NOTHING)) for lot in lots], beyond)
+    for part in rest.parts:
+        taken[part.lot_id] = taken.get(part.lot_id, NOTHING) + part.quantity
+    return SellSplit(tuple(SellPart(lot_id, step) for lot_id, step in taken.items()), rest.unallocated), beyond
 
 
 def _position(lots: Sequence[Lot]) -> Position:

@@ -16,7 +16,7 @@ from typing import Any
 from tradewind.core.errors import IllegalTransition
 from tradewind.core.ids import OrderId
 from tradewind.core.instrument import Instrument
-from tradewind.core.money import EXACT, ZERO, Price, plain
+from tradewind.core.money import EXACT, ZERO, Price, Quantity, plain
 from tradewind.core.order import (
     AbsenceProven,
     Applied,
@@ -29,8 +29,8 @@ from tradewind.core.order import (
     VenueReport,
     apply,
 )
-from tradewind.core.position import Fill
-from tradewind.execution import intent_store, record_store, store
+from tradewind.core.position import Fill, parts_after
+from tradewind.execution import intent_store, parts_store, record_store, store
 from tradewind.execution.intent_store import Intent
 from tradewind.execution.outcomes import Moved, Outcome
 from tradewind.execution.scope import cause_of, event_row, lot_plan, sell_scope
@@ -135,20 +135,22 @@ class Applier:
             fill = Fill(
                 seen.fill_id, order.id, seen.side, seen.quantity, seen.price, seen.quote_amount, seen.fee, seen.at
             )
-            change = self._book_one(tx, order, intent, fill)
+            change = self._book_one(tx, order, intent, fill, booked)
             notes.extend(position_note(holding, now) for holding in change.holdings)
-            if change.unallocated > ZERO and sell_scope(order, intent).touches_lots:
-                self._open_incident(
-                    tx, order, "sold_more_than_held", None, now, notes, quantity=plain(change.unallocated)
-                )
+            surprise = _surprise_of(change)
+            if surprise is not None and sell_scope(order, intent).touches_lots:
+                kind, quantity = surprise
+                self._open_incident(tx, order, kind, None, now, notes, quantity=plain(quantity))
             booked = EXACT.add(booked, seen.quantity.value)
         store.add_booked(tx, order.id, booked)
         return booked
 
-    def _book_one(self, tx: Tx, order: Order, intent: Intent, fill: Fill) -> Change:
+    def _book_one(self, tx: Tx, order: Order, intent: Intent, fill: Fill, booked: Decimal) -> Change:
         if order.side is Side.BUY:
             return self.portfolio.book_buy(tx, lot_plan(order, intent), fill)
-        return self.portfolio.book_sell(tx, sell_scope(order, intent), fill, cause=cause_of(order))
+        fixed = {} if order.lot_id is not None else parts_store.list_parts(tx, [order.id])
+        parts = parts_after(fixed[order.id], Quantity(booked)) if order.id in fixed else None
+        return self.portfolio.book_sell(tx, sell_scope(order, intent), fill, cause=cause_of(order), parts=parts)
 
     def _close_dust(self, tx: Tx, order: Order, now: datetime) -> list[Holding]:
         """A sale is over: what is left too small to sell closes its lot, with the rest kept on record."""
@@ -187,6 +189,13 @@ class Applier:
         payload = {"id": incident_id, "rev": 0, "at": now.isoformat(), "kind": str(kind), "order_id": order.id}
         notes.append(Note("incident", order.user_id, {**payload, **values}))
         _log.warning("execution.incident", kind=str(kind), order_id=order.id, account_id=order.account_id)
+
+
+def _surprise_of(change: Change) -> tuple[str, Decimal] | None:
+    """What a person should read of a booked sell: coins no lot had, or coins of lots its claim had not fixed."""
+    if change.unallocated > ZERO:
+        return "sold_more_than_held", change.unallocated
+    return ("sold_other_lots", change.beyond_parts) if change.beyond_parts > ZERO else None
 
 
 def is_overtaken(order: Order, outcome: Outcome) -> bool:

@@ -28,7 +28,7 @@ from tradewind.infra.db import Tx
 from tradewind.infra.ids import Ids
 from tradewind.portfolio.holding import Held, Holding
 from tradewind.portfolio.service import balances_of, open_lots
-from tradewind.signals.service import is_superseded, last_close_at
+from tradewind.signals.service import find_seq, is_superseded, last_close_at
 
 
 class Quotes(Protocol):
@@ -69,6 +69,8 @@ class Facts:
     last_close_at: datetime | None
     is_source_bound: bool
     order: tuple[AccountId, ...]
+    # The signal's place in the inbox; None where it is not in it (a preview).
+    signal_seq: int | None = None
 
 
 @dataclass(slots=True)
@@ -104,6 +106,7 @@ class Decider:
             last_close_at=_superseded_at(tx, signal),
             is_source_bound=is_source_bound,
             order=tuple(ids),
+            signal_seq=find_seq(tx, signal.id),
         )
 
     @staticmethod
@@ -136,7 +139,7 @@ class Decider:
         row = _decision_row(decision_id, facts.signal, account, mandate, cell, answer, now)
         if isinstance(answer, Skip) or instrument is None:
             return DecidedAccount(account_id, row, None, None)
-        intent = self._intent(facts.signal, account, mandate, instrument, decision_id, answer, now)
+        intent = self._intent(facts, account, mandate, instrument, decision_id, answer, now)
         return DecidedAccount(
             account_id, row, intent, self._order(facts.signal, account, instrument, intent, answer, now)
         )
@@ -227,7 +230,7 @@ class Decider:
 
     def _intent(
         self,
-        signal: Signal,
+        facts: Facts,
         account: AccountFacts,
         mandate: Mandate | None,
         instrument: Instrument,
@@ -235,6 +238,7 @@ class Decider:
         place: Place,
         now: datetime,
     ) -> Intent:
+        signal = facts.signal
         detail: dict[str, Any] = {}
         if place.entry is not None:
             fresh_until = signal.dated_at + timedelta(seconds=self.max_age_s)
@@ -253,6 +257,7 @@ class Decider:
             symbol=instrument.symbol,
             created_at=now,
             signal_id=signal.id,
+            signal_seq=facts.signal_seq,
             decision_id=decision_id,
             source_id=signal.source_id,
             detail=detail,

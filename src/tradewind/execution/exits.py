@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from tradewind.core.ids import IntentId, SignalId
+from tradewind.core.ids import IntentId
 from tradewind.core.instrument import Instrument
 from tradewind.core.order import (
     IntentKind,
@@ -138,6 +138,7 @@ class ExitDesk:
             symbol=lot.symbol,
             created_at=now,
             signal_id=lot.signal_id,
+            signal_seq=lot.signal_seq,
             source_id=lot.source_id,
             lot_id=lot.id,
             detail={"cause": cause.value, "detail": detail},
@@ -230,7 +231,7 @@ def covers_lot(exit_intent: Intent, wanted: Intent) -> bool:
         return bool(exit_intent.detail.get("include_protected"))
     if exit_intent.lot_id is not None:
         return exit_intent.lot_id == wanted.lot_id
-    return exit_intent.source_id == wanted.source_id and _is_up_to(wanted.signal_id, exit_intent.signal_id)
+    return exit_intent.source_id == wanted.source_id and _is_up_to(wanted.signal_seq, exit_intent.signal_seq)
 
 
 def sells_lot(intent: Intent, holding: Holding) -> bool:
@@ -243,6 +244,7 @@ def sells_lot(intent: Intent, holding: Holding) -> bool:
         symbol=holding.lot.symbol,
         created_at=intent.created_at,
         signal_id=holding.lot.signal_id,
+        signal_seq=holding.lot.signal_seq,
         source_id=holding.lot.source_id,
         lot_id=holding.lot.id,
     )
@@ -262,7 +264,7 @@ def _scene(tx: Tx, intent_id: IntentId) -> _Scene:
         latest,
         in_scope,
         tuple(each.order for each in unsettled if _is_live_protection(each, lot_ids)),
-        waits_for_entries and any(_may_still_bring_coins(each, intent) for each in unsettled),
+        waits_for_entries and any(_may_still_bring_coins(tx, each, intent) for each in unsettled),
         any(_is_unbooked_sell(tx, each, lot_ids) for each in unsettled),
     )
 
@@ -272,16 +274,18 @@ def _is_live_protection(stored: Stored, lot_ids: Collection[str]) -> bool:
     return order.leg in (Leg.STOP, Leg.TARGET) and order.lot_id in lot_ids and not order.is_ended
 
 
-def _may_still_bring_coins(stored: Stored, intent: Intent) -> bool:
+def _may_still_bring_coins(tx: Tx, stored: Stored, intent: Intent) -> bool:
     """An entry of the source that is on its way, in doubt, or filled without its fills being here."""
     order = stored.order
     is_of_source = order.leg is Leg.ENTRY and order.source_id == intent.source_id
-    return is_of_source and order.state is not OrderState.INTENDED and _is_up_to(order.signal_id, intent.signal_id)
+    if not is_of_source or order.state is OrderState.INTENDED:
+        return False
+    return _is_up_to(intent_store.load_intent(tx, order.intent_id).signal_seq, intent.signal_seq)
 
 
-def _is_up_to(signal_id: SignalId | None, last: SignalId | None) -> bool:
-    """Say whether a signal was received no later than another: ids are UUIDv7 and sort by time."""
-    return signal_id is None or last is None or signal_id <= last
+def _is_up_to(seq: int | None, last: int | None) -> bool:
+    """Say whether a signal came into the inbox no later than another; one without a place counts as earlier."""
+    return seq is None or last is None or seq <= last
 
 
 def _is_unbooked_sell(tx: Tx, stored: Stored, lot_ids: Collection[str]) -> bool:

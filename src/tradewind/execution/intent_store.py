@@ -32,6 +32,8 @@ class Intent:
     lot_id: str | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
     is_done: bool = False
+    # The signal's place in the inbox: later signals have larger ones, whatever the clock did.
+    signal_seq: int | None = None
 
 
 def insert_intents(tx: Tx, new: Sequence[Intent]) -> None:
@@ -52,6 +54,7 @@ def insert_intents(tx: Tx, new: Sequence[Intent]) -> None:
             "detail": msgspec.json.encode(intent.detail).decode("utf-8"),
             "is_done": intent.is_done,
             "created_at": intent.created_at,
+            "signal_seq": intent.signal_seq,
         }
         for intent in new
     ]
@@ -95,4 +98,5 @@ def _intent(row: Row[Any]) -> Intent:
         lot_id=row.lot_id,
         detail=msgspec.json.decode(row.detail),
         is_done=row.is_done,
+        signal_seq=row.signal_seq,
     )

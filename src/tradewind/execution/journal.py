@@ -24,11 +24,11 @@ from tradewind.core.order import (
     OutcomeLost,
     apply,
 )
-from tradewind.execution import intent_store, record_store, store
+from tradewind.execution import intent_store, parts_store, record_store, store
 from tradewind.execution.intent_store import Intent
 from tradewind.execution.outcomes import Moved, Outcome
 from tradewind.execution.scope import event_row
-from tradewind.execution.sellable import Hold, Market, covers, exit_quantity
+from tradewind.execution.sellable import Hold, Market, allocate_exit, covers
 from tradewind.execution.words import order_note
 from tradewind.infra import outbox
 from tradewind.infra.db import Tx
@@ -141,7 +141,7 @@ class Journal:
         return Claim(tuple(move.after for move in moved), ())
 
     def claim_exit(self, tx: Tx, order_id: OrderId, market: Market, venue_now: VenueNow, now: datetime) -> Claim:
-        """Fix an exit's quantity from what may be sold now, and claim it.
+        """Fix an exit's quantity and lots from what may be sold now, and claim it.
 
         Nothing held, or dust, is DENIED; where another sell of ours is under way the exit stays INTENDED.
         """
@@ -149,12 +149,14 @@ class Journal:
         if stored is None or stored.order.state is not OrderState.INTENDED or stored.order.release_at > now:
             return Claim((), ())
         order = stored.order
-        quantity = exit_quantity(tx, order, market)
-        if quantity is Hold.OTHER_SELL:
+        found = allocate_exit(tx, order, market)
+        if found is Hold.OTHER_SELL:
             return Claim((), ())
-        if isinstance(quantity, Hold):
-            return Claim((), tuple(self._move_all(tx, [(order, Denied(now, quantity.value))], now)))
-        moved = self._move_all(tx, [(order, self._claimed(order, venue_now, now, quantity))], now)
+        if isinstance(found, Hold):
+            return Claim((), tuple(self._move_all(tx, [(order, Denied(now, found.value))], now)))
+        if order.lot_id is None:
+            parts_store.replace_parts(tx, order.id, found.parts)
+        moved = self._move_all(tx, [(order, self._claimed(order, venue_now, now, found.quantity))], now)
         reached(Point.EXIT_CLAIM_WRITTEN)
         return Claim(tuple(move.after for move in moved), ())
 

@@ -71,6 +71,7 @@ def _intent(journal: Journal, holding: Holding, now: datetime) -> Intent:
         symbol=lot.symbol,
         created_at=now,
         signal_id=lot.signal_id,
+        signal_seq=lot.signal_seq,
         source_id=lot.source_id,
         lot_id=lot.id,
         is_done=True,

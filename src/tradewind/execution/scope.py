@@ -29,6 +29,7 @@ def lot_plan(order: Order, intent: Intent) -> LotPlan:
         entry_order_id=order.id,
         source_id=order.source_id,
         signal_id=order.signal_id,
+        signal_seq=intent.signal_seq,
         stop=_price(detail, "stop"),
         target=_price(detail, "target"),
         trailing_bps=detail.get("trailing_bps"),
@@ -45,7 +46,7 @@ def sell_scope(order: Order, intent: Intent) -> SellScope:
         symbol=order.symbol,
         lot_id=lot_id,
         source_id=None if is_hand else order.source_id,
-        until_signal=order.signal_id if order.intent_kind is IntentKind.SIGNAL else None,
+        until_seq=intent.signal_seq if order.intent_kind is IntentKind.SIGNAL else None,
         touches_lots=not is_hand or bool(intent.detail.get("include_protected")),
     )
 

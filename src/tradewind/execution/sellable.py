@@ -5,21 +5,23 @@ Rules of this file (order-protocol.md section 4):
    "filled" moves no lot by itself.
 2. The legs of one list hold the same coins once.
 3. Coins that belong to lots are never sold as the user's others, whether a resting order holds them or not.
+4. The claim of a sell fixes which lots it takes from and how much of each. What it may still take is counted
+   lot by lot, so two sells of different scope never lean on the same coins, whichever is filled first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from tradewind.core.ids import AccountId, OrderId
+from tradewind.core.ids import AccountId, LotId, OrderId
 from tradewind.core.instrument import Instrument
 from tradewind.core.money import EXACT, NOTHING, ZERO, Asset, Price, Quantity
-from tradewind.core.order import RESTING, Leg, Order, OrderState, Side
-from tradewind.core.position import sellable
-from tradewind.execution import intent_store, store
+from tradewind.core.order import RESTING, IntentKind, Leg, Order, OrderState, Side
+from tradewind.core.position import SellPart, parts_after, parts_within, sellable, split_sell, take_free
+from tradewind.execution import intent_store, parts_store, store
 from tradewind.execution.scope import sell_scope
 from tradewind.execution.store import Stored
 from tradewind.infra.db import Tx
@@ -33,6 +35,14 @@ class Hold(StrEnum):
     DUST = "dust"
     # Something is held, and another sell of ours may still take it: wait for that one.
     OTHER_SELL = "other_sell"
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """What a sell takes: its quantity, and out of which lots, in order (none: coins that belong to no lot)."""
+
+    quantity: Quantity
+    parts: tuple[SellPart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,27 +78,66 @@ def covers(tx: Tx, legs: Sequence[Order]) -> bool:
     assert first.lot_id is not None
     assert first.quantity is not None
     holding = Portfolio.lots_in(tx, sell_scope(first, intent_store.load_intent(tx, first.intent_id)))
-    held = holding[0].lot.quantity if holding else NOTHING
-    mine = {leg.id for leg in legs}
-    others = [each for each in store.list_of_lot(tx, first.lot_id) if each.order.id not in mine]
-    return sellable(held, sells_open(others)) >= first.quantity
+    others = parts_open(tx, _other_sells(tx, first, {leg.id for leg in legs}))
+    free = take_free([each.lot for each in holding], others, first.quantity)
+    return total(part.quantity for part in free) >= first.quantity
 
 
-def exit_quantity(tx: Tx, order: Order, market: Market) -> Quantity | Hold:
-    """Fix how much an exit sells now; under the account's row lock."""
+def parts_open(tx: Tx, orders: Sequence[Stored]) -> list[SellPart]:
+    """Return what our sells may still take, lot by lot; the legs of one list hold the same coins once."""
+    sells = [each for each in orders if each.order.side is Side.SELL and each.order.quantity is not None]
+    fixed = parts_store.list_parts(tx, [each.order.id for each in sells if each.order.lot_id is None])
+    resting: dict[tuple[str, LotId], Quantity] = {}
+    unbooked: dict[tuple[str, LotId], Quantity] = {}
+    for stored in sells:
+        order = stored.order
+        left = _parts_left(tx, stored, fixed.get(order.id))
+        missing = Quantity(max(ZERO, EXACT.subtract(order.executed.value, stored.booked)))
+        name = order.list_client_id or order.id
+        for part in parts_within(left, missing):
+            unbooked[name, part.lot_id] = unbooked.get((name, part.lot_id), NOTHING) + part.quantity
+        if not order.is_ended:
+            for part in parts_after(left, missing):
+                resting[name, part.lot_id] = max(resting.get((name, part.lot_id), NOTHING), part.quantity)
+    keys = sorted(resting.keys() | unbooked.keys())
+    return [SellPart(key[1], resting.get(key, NOTHING) + unbooked.get(key, NOTHING)) for key in keys]
+
+
+def _parts_left(tx: Tx, stored: Stored, fixed: Sequence[SellPart] | None) -> tuple[SellPart, ...]:
+    """What of a sell's parts is not booked yet."""
+    order = stored.order
+    assert order.quantity is not None
+    if order.lot_id is not None:
+        return parts_after([SellPart(LotId(order.lot_id), order.quantity)], Quantity(stored.booked))
+    if fixed is not None:
+        return parts_after(fixed, Quantity(stored.booked))
+    # Claimed by a release that fixed no parts: it is booked oldest lot first.
+    scope = sell_scope(order, intent_store.load_intent(tx, order.intent_id))
+    left = Quantity(max(ZERO, EXACT.subtract(order.quantity.value, stored.booked)))
+    return split_sell([each.lot for each in Portfolio.lots_in(tx, scope)], left).parts
+
+
+def allocate_exit(tx: Tx, order: Order, market: Market) -> Allocation | Hold:
+    """Fix how much an exit sells now, and out of which lots; under the account's row lock."""
     scope = sell_scope(order, intent_store.load_intent(tx, order.intent_id))
     if not scope.touches_lots:
         return _of_other_coins(tx, order, market)
-    held = total(each.lot.quantity for each in Portfolio.lots_in(tx, scope))
+    lots = [each.lot for each in Portfolio.lots_in(tx, scope)]
+    held = total(lot.quantity for lot in lots)
     if not held.is_positive:
         return Hold.NOTHING_HELD
     wanted = held if order.quantity is None else min(held, order.quantity)
     if not _is_sellable(market, wanted):
         return Hold.DUST
-    everything = Portfolio.lots_in(tx, replace(scope, lot_id=None, source_id=None, until_signal=None))
-    free = sellable(total(each.lot.quantity for each in everything), sells_open(_other_sells(tx, order)))
-    quantity = _capped(market.instrument, min(wanted, free))
-    return quantity if _is_sellable(market, quantity) else Hold.OTHER_SELL
+    others = _other_sells(tx, order, {order.id})
+    parts = take_free(lots, parts_open(tx, others), wanted)
+    # A sell whose lot has shrunk under it takes from other lots: so the sum is looked at, too.
+    everything = Portfolio.lots_in(tx, replace(scope, lot_id=None, source_id=None, until_seq=None))
+    free = sellable(total(each.lot.quantity for each in everything), sells_open(others))
+    quantity = _capped(market.instrument, min(total(part.quantity for part in parts), free))
+    if not _is_sellable(market, quantity):
+        return Hold.OTHER_SELL
+    return Allocation(quantity, parts_within(parts, quantity))
 
 
 def other_coins(tx: Tx, account_id: AccountId, symbol: str, base: Asset, *, besides: OrderId | None = None) -> Quantity:
@@ -121,21 +170,24 @@ def total(quantities: Iterable[Quantity]) -> Quantity:
 
 def touches_lots(tx: Tx, order: Order) -> bool:
     """Say whether a sell takes from lots; a hand sell of other coins does not."""
+    if order.intent_kind not in (IntentKind.HAND, IntentKind.TEST):
+        return True
     return sell_scope(order, intent_store.load_intent(tx, order.intent_id)).touches_lots
 
 
-def _of_other_coins(tx: Tx, order: Order, market: Market) -> Quantity | Hold:
+def _of_other_coins(tx: Tx, order: Order, market: Market) -> Allocation | Hold:
     assert order.quantity is not None, "a hand sell names its quantity"
     most = other_coins(tx, order.account_id, order.symbol, order.base, besides=order.id)
-    return order.quantity if order.quantity <= most and _is_sellable(market, order.quantity) else Hold.NOTHING_HELD
+    is_there = order.quantity <= most and _is_sellable(market, order.quantity)
+    return Allocation(order.quantity) if is_there else Hold.NOTHING_HELD
 
 
-def _other_sells(tx: Tx, order: Order) -> list[Stored]:
+def _other_sells(tx: Tx, order: Order, mine: Collection[OrderId]) -> list[Stored]:
     """Sells that may take coins by themselves. One that stands INTENDED may not: it is counted when it is
     claimed, under the same lock, and two that wait would otherwise wait for each other (ADR 0012)."""
     unsettled = store.list_unsettled(tx, order.account_id, order.symbol)
-    others = [each for each in unsettled if each.order.id != order.id]
-    return [each for each in others if each.order.state is not OrderState.INTENDED and touches_lots(tx, each.order)]
+    sells = [each for each in unsettled if each.order.side is Side.SELL and each.order.id not in mine]
+    return [each for each in sells if each.order.state is not OrderState.INTENDED and touches_lots(tx, each.order)]
 
 
 def _sold_meanwhile(

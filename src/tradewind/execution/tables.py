@@ -53,6 +53,8 @@ intents = Table(
     Column("detail", Text, nullable=False, server_default="{}"),
     Column("is_done", Boolean, nullable=False),
     Column("created_at", UtcTime, nullable=False),
+    # The signal's place in the inbox; empty where no signal stands behind it.
+    Column("signal_seq", BigInteger, nullable=True),
     Index("ix_intents_open", "is_done", "kind"),
     Index("ix_intents_lot_id", "lot_id"),
 )
@@ -144,6 +146,17 @@ fills = Table(
     Column("booked_at", UtcTime, nullable=False),
     UniqueConstraint("venue", "account_id", "symbol", "venue_order_id", "fill_id"),
     Index("ix_fills_order_id", "order_id"),
+)
+
+# What the claim of a sell over several lots fixed: which lots it takes from, in order, and how much of each.
+# A sell that names its lot needs no rows; one claimed by an earlier release has none.
+sell_parts = Table(
+    "sell_parts",
+    metadata,
+    Column("order_id", String(36), ForeignKey("orders.id"), primary_key=True),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("lot_id", String(36), nullable=False),
+    Column("quantity", Exact, nullable=False),
 )
 
 # One row an account: compared and bumped in every transaction that changes what the account is exposed to.

@@ -15,7 +15,7 @@ from tradewind.core.ids import AccountId, LotId, OrderId, SignalId, SourceId, Us
 from tradewind.core.instrument import Environment, Instrument, VenueName
 from tradewind.core.money import Asset, Price, plain
 from tradewind.core.order import Side
-from tradewind.core.position import Fill, Lot, Sale, apply_fill, book_sell
+from tradewind.core.position import Fill, Lot, Sale, SellPart, apply_fill, book_sell
 from tradewind.core.protection import PositionState
 from tradewind.infra.db import Tx
 from tradewind.infra.ids import Ids
@@ -44,6 +44,7 @@ class LotPlan:
     entry_order_id: OrderId
     source_id: SourceId | None
     signal_id: SignalId | None
+    signal_seq: int | None
     stop: Price | None
     target: Price | None
     trailing_bps: int | None
@@ -58,22 +59,23 @@ class SellScope:
     symbol: str
     lot_id: LotId | None = None
     source_id: SourceId | None = None
-    # Only lots of signals up to this one: ids are UUIDv7, so they sort by time of receipt.
-    until_signal: SignalId | None = None
+    # Only lots of signals up to this place in the inbox.
+    until_seq: int | None = None
     touches_lots: bool = True
 
     def includes(self, lot: Lot) -> bool:
         """Say whether a lot of a wide scope is old enough for it."""
-        return self.until_signal is None or lot.signal_id is None or lot.signal_id <= self.until_signal
+        return self.until_seq is None or lot.signal_seq is None or lot.signal_seq <= self.until_seq
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a fill did to the lots."""
+    """What a fill did to the lots; `beyond_parts` is what the sell's claim had not foreseen."""
 
     holdings: tuple[Holding, ...]
     sales: tuple[Sale, ...] = ()
     unallocated: Decimal = Decimal(0)
+    beyond_parts: Decimal = Decimal(0)
 
 
 class Portfolio:
@@ -96,11 +98,19 @@ class Portfolio:
             store.update_holding(tx, after)
         return Change((after,))
 
-    def book_sell(self, tx: Tx, scope: SellScope, fill: Fill, *, cause: str) -> Change:
-        """Book a sell's fill over the lots it may take from; what no lot covers is returned, never lost."""
+    def book_sell(
+        self, tx: Tx, scope: SellScope, fill: Fill, *, cause: str, parts: Sequence[SellPart] | None = None
+    ) -> Change:
+        """Book a sell's fill: over the lots its claim fixed (`parts`), then over the rest of its scope.
+
+        What no lot covers is returned, never lost.
+        """
         assert fill.side is Side.SELL
         held = {holding.lot.id: holding for holding in self.lots_in(tx, scope)}
-        booked = book_sell([holding.lot for holding in held.values()], fill)
+        # A lot closed as dust meanwhile, or out of scope by now, was sold from all the same.
+        for holding in store.list_lots(tx, [part.lot_id for part in parts or () if part.lot_id not in held]):
+            held[holding.lot.id] = holding
+        booked = book_sell([holding.lot for holding in held.values()], fill, parts)
         changed = []
         for lot in booked.lots:
             after = self._after_sale(held[lot.id], lot, fill.at)
@@ -108,7 +118,7 @@ class Portfolio:
             changed.append(after)
         for sale in booked.sales:
             store.insert_sale(tx, held[sale.lot_id], sale, order_id=fill.order_id, price=fill.price, cause=cause)
-        return Change(tuple(changed), booked.sales, booked.unallocated.value)
+        return Change(tuple(changed), booked.sales, booked.unallocated.value, booked.beyond_parts.value)
 
     def close_dust(
         self, tx: Tx, scope: SellScope, instrument: Instrument, price: Price, now: datetime
@@ -146,6 +156,7 @@ class Portfolio:
             opened_at=at,
             source_id=plan.source_id,
             signal_id=plan.signal_id,
+            signal_seq=plan.signal_seq,
             stop=plan.stop,
             target=plan.target,
             trailing_bps=plan.trailing_bps,

@@ -65,6 +65,8 @@ lots = Table(
     Column("is_open", Boolean, nullable=False),
     Column("closed_at", UtcTime, nullable=True),
     Column("rev", Integer, nullable=False),
+    # The signal's place in the inbox; empty where no signal opened it.
+    Column("signal_seq", BigInteger, nullable=True),
     Index("ix_lots_open", "is_open", "account_id", "symbol"),
     Index("ix_lots_user_id_opened_at", "user_id", "opened_at"),
     Index("ix_lots_source_id_base", "source_id", "base"),
@@ -137,6 +139,13 @@ def find_lot(tx: Tx, lot_id: str) -> Holding | None:
     """Read one lot."""
     row = tx.execute(select(lots).where(lots.c.id == lot_id)).one_or_none()
     return None if row is None else _holding(row)
+
+
+def list_lots(tx: Tx, lot_ids: Sequence[LotId]) -> list[Holding]:
+    """Read lots by id, closed ones too."""
+    if not lot_ids:
+        return []
+    return [_holding(row) for row in tx.execute(select(lots).where(lots.c.id.in_(list(lot_ids))).order_by(lots.c.id))]
 
 
 def list_open(
@@ -254,6 +263,7 @@ def _lot_row(holding: Holding) -> Mapping[str, Any]:
         "quote": lot.quote,
         "source_id": lot.source_id,
         "signal_id": lot.signal_id,
+        "signal_seq": lot.signal_seq,
         "entry_order_id": lot.entry_order_id,
         "opened_at": lot.opened_at,
         "quantity": lot.quantity.value,
@@ -284,6 +294,7 @@ def _holding(row: Row[Any]) -> Holding:
         opened_at=row.opened_at,
         source_id=None if row.source_id is None else SourceId(row.source_id),
         signal_id=None if row.signal_id is None else SignalId(row.signal_id),
+        signal_seq=row.signal_seq,
         quantity=Quantity(row.quantity),
         cost_quote=row.cost_quote,
         bought_quantity=Quantity(row.bought_quantity),

@@ -242,6 +242,12 @@ def is_superseded(tx: Tx, signal_id: SignalId) -> bool:
     return _is_superseded(tx, load_entry(tx, signal_id))
 
 
+def find_seq(tx: Tx, signal_id: SignalId) -> int | None:
+    """Return a signal's place in the inbox: the order of arrival, which no clock can turn; None if it is not there."""
+    entry = store.find_entry(tx, signal_id)
+    return None if entry is None else entry.seq
+
+
 def load_entry(tx: Tx, signal_id: SignalId, *, visible: Collection[SourceId] | None = None) -> Entry:
     """Read a signal of one of the `visible` sources (None: of any). Raises NotFound."""
     entry = store.find_entry(tx, signal_id)
