@@ -9,7 +9,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from tradewind.bench import suite
 from tradewind.bench import triggers as triggers_bench
+from tradewind.infra import log
 
 app = typer.Typer(help="Time the engine, with peers beside it in the same run.", no_args_is_help=True)
 
@@ -33,6 +35,61 @@ def triggers(
         typer.echo(json.dumps(result))
         return
     _print_triggers(result)
+
+
+@app.command()
+def fanout(
+    accounts: Annotated[int, typer.Option(min=1, max=20_000, help="Accounts that follow the signal.")] = 5_000,
+    simulator_accounts: Annotated[int, typer.Option(min=0, help="The same against the simulator; 0: not.")] = 200,
+    latency_ms: Annotated[list[int] | None, typer.Option(min=0, help="The venue's; may be given again.")] = None,
+    idle_accounts: Annotated[int, typer.Option(min=0, help="Measure the memory of so many; 0: not.")] = 1_000,
+    database: Annotated[
+        str | None, typer.Option(help="Address of an EMPTY database; left out: SQLite in a folder of its own.")
+    ] = None,
+    peers: Annotated[bool, typer.Option(help="ccxt and the bare client beside it.")] = True,
+    mixed: Annotated[bool, typer.Option(help="A run with people on all plans, for the lateness.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Carry one signal to many accounts, from its acceptance to the last acknowledgement recorded."""
+    # The run itself is the output; what the platform logs of it would be measured too.
+    log.configure(level="ERROR", as_json=True)
+    wanted = suite.Wanted(
+        accounts=accounts,
+        simulator_accounts=simulator_accounts,
+        latencies_ms=latency_ms or [0, 20],
+        idle_accounts=idle_accounts,
+        database=database,
+        with_peers=peers,
+        with_mixed=mixed,
+    )
+    result = suite.run(wanted)
+    if as_json:
+        typer.echo(json.dumps(result))
+        return
+    _print_fanout(result)
+
+
+def _print_fanout(result: dict[str, Any]) -> None:
+    table = Table(title=f"One signal to many accounts ({result['database']}); times in ms from its acceptance")
+    for column in ("venue", "latency", "accounts", "intents", "p50", "p99", "last", "orders/s", "CPU us", "protected"):
+        table.add_column(column, justify="right")
+    for row in [*result["runs"], *([result["mixed"]] if "mixed" in result else [])]:
+        for warmth in ("cold", "warm"):
+            found = row[warmth]
+            names = ("intents_durable_ms", "recorded_p50_ms", "recorded_p99_ms", "last_acknowledged_ms")
+            figures = [*(found[name] for name in names), found["orders_per_s"], found["cpu_us_per_order"]]
+            where = f"{row['venue']}, {warmth}"
+            shown = [f"{each:,.0f}" for each in (*figures, found["all_protected_ms"] or 0.0)]
+            table.add_row(where, str(row["latency_ms"]), f"{row['accounts']:,}", *shown)
+    Console().print(table)
+    for name in ("peers",):
+        for row in result["runs"]:
+            if name in row:
+                typer.echo(f"Beside it, venue latency {row['latency_ms']} ms: {json.dumps(row[name])}")
+    for late in result.get("mixed", {}).get("warm", {}).get("lateness", ()):
+        typer.echo(f"Lateness: {json.dumps(late)}")
+    if "idle" in result:
+        typer.echo(f"Memory: {json.dumps(result['idle'])}")
 
 
 def _print_triggers(result: dict[str, Any]) -> None:

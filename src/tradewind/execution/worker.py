@@ -48,6 +48,15 @@ class PriceConfirmer(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long the parts of one signal took, in seconds: reading, deciding, recording with its commit."""
+
+    load_s: float = 0.0
+    decide_s: float = 0.0
+    record_s: float = 0.0
+
+
 @dataclass(slots=True)
 class SignalWorker:
     """Decides signals one after the other; order per account and asset is the inbox's."""
@@ -62,6 +71,8 @@ class SignalWorker:
     protector: Protector
     prices: PriceConfirmer
     lease_s: int
+    # Of the signal decided last.
+    last_timing: Timing = Timing()
     _wake: Wake = field(init=False)
 
     def __post_init__(self) -> None:
@@ -100,12 +111,14 @@ class SignalWorker:
         return True
 
     async def _decide(self, claimed: Claimed) -> None:
-        now = self.clock.now()
+        now, started = self.clock.now(), self.clock.monotonic()
         is_bound = claimed.source.is_exchange_bound
         facts = await self.db.read(lambda tx: self.decider.load(tx, claimed.signal, now, is_source_bound=is_bound))
         await self._confirm_prices(facts)
+        loaded = self.clock.monotonic()
         decided = self.decider.decide_all(facts, self.clock.now())
         reached(Point.SIGNAL_DECIDED)
+        ready = self.clock.monotonic()
         for attempt in range(_ROUNDS):
             is_last = attempt == _ROUNDS - 1
             recorded = await self.db.write(
@@ -113,6 +126,7 @@ class SignalWorker:
             )
             if recorded is not None:
                 reached(Point.DECISIONS_COMMITTED)
+                self.last_timing = Timing(loaded - started, ready - loaded, self.clock.monotonic() - ready)
                 self._hand_on(claimed, *recorded)
                 return
             facts = await self.db.read(
