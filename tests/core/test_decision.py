@@ -73,6 +73,7 @@ def test_decide_when_all_is_well_then_a_sized_buy() -> None:
 
 SKIPS: dict[str, dict[str, object]] = {
     "mandate_off": {"obeys": mandate(is_enabled=False)},
+    "stopped": {"who": candidate(gate=open_gate(PAPER, is_stopped=True, is_suspended=True, is_paused=True))},
     "paused": {"who": candidate(gate=open_gate(PAPER, is_paused=True))},
     "suspended": {"who": candidate(gate=open_gate(PAPER, is_suspended=True, is_paused=True, has_subscription=False))},
     "no_subscription": {"who": candidate(gate=open_gate(PAPER, has_subscription=False, is_paused=True))},

@@ -14,6 +14,8 @@ _PLATFORM = {
     "kek_derivations": "the salt of the passphrase",
     "instrument_catalogues": "what a venue trades, the same for everyone",
     "audit_head": "the end of the one audit chain",
+    "epochs": "who may write the journal, and the number of the last emergency stop",
+    "emergency_stops": "of the platform, a venue, a user or an account: the scope says which",
 }
 
 

@@ -30,6 +30,7 @@ from tradewind.execution.journal import Journal
 from tradewind.execution.latch import Latch
 from tradewind.execution.listen import Followed, Listener
 from tradewind.execution.outcomes import Moved
+from tradewind.execution.owner import Owner
 from tradewind.execution.protect import Protector
 from tradewind.execution.reconcile import Reconciler
 from tradewind.execution.recorder import Recorder
@@ -195,10 +196,11 @@ def build_engine(
 ) -> Engine:
     """Wire the engine's parts together."""
     latch = Latch()
-    db.on_doubt = _closing(latch)
+    db.on_doubt = _closing(latch, "commit_in_doubt")
     credentials = desk.credentials
-    journal = Journal(ids, numbers.send_by_ms)
-    recorder = Recorder(db, Applier(ids, Portfolio(ids), _rules(desk)), clock, latch)
+    owner = Owner(on_stale=_closing(latch, "owner_replaced"))
+    journal = Journal(ids, numbers.send_by_ms, owner)
+    recorder = Recorder(db, Applier(ids, Portfolio(ids), _rules(desk), owner), clock, latch)
     submitter = Submitter(desk, latch, clock, credentials.note)
     dispatcher = Dispatcher(db, journal, recorder, submitter, latch, clock, roster.entry_gate)
     reconciler = Reconciler(
@@ -266,8 +268,8 @@ def _rules(desk: Desk) -> Callable[[Order], Instrument | None]:
     return lambda order: desk.market.instrument(order.venue, order.environment, order.symbol)
 
 
-def _closing(latch: Latch) -> Callable[[], None]:
-    return lambda: latch.close("commit_in_doubt")
+def _closing(latch: Latch, reason: str) -> Callable[[], None]:
+    return lambda: latch.close(reason)
 
 
 def _remembering(known: KnownOrders) -> Callable[..., None]:

@@ -159,6 +159,8 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
     engine = build_engine(
         db=db, clock=clock, ids=ids, bus=bus, desk=desk, known=known, roster=roster, numbers=_numbers(settings)
     )
+    # Before any door opens: from here on the process before this one cannot write.
+    db.write_now(engine.journal.owner.take)
     linker = _linker(settings, ground, accounts, signer, venues)
     hub = Hub(bus, clock, ids)
     asgi = build_asgi(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -20,6 +20,7 @@ from tradewind.core.order import GateKind, Order
 from tradewind.core.plan import DEFAULT_PLANS, Plan, PlanName
 from tradewind.core.risk import Caps
 from tradewind.execution.roster import AccountFacts
+from tradewind.execution.service import StopInForce, accounts_stopped, stop_epoch
 from tradewind.identity.people import User
 from tradewind.identity.service import Identity
 from tradewind.infra.clock import Clock
@@ -63,12 +64,18 @@ class PlatformRoster:
 
     def facts(self, tx: Tx, account_ids: Sequence[AccountId], now: datetime) -> Mapping[AccountId, AccountFacts]:
         """Return the facts of these accounts; those that are gone are missing."""
+        # Before the stops themselves: an entry decided on these facts carries the older number, if any.
+        epoch = stop_epoch(tx)
         rows = self.accounts.load_many(tx, account_ids)
+        stops = accounts_stopped(tx, [(row.venue, row.user_id, row.id) for row in rows.values()])
         user_ids = {row.user_id for row in rows.values()}
         people = self.identity.load_users(tx, user_ids)
         plans = self.billing.entitlement(tx, user_ids, now)
         return {
-            account_id: self._facts(row, people[row.user_id], plans.get(row.user_id), now)
+            account_id: replace(
+                self._facts(row, people[row.user_id], plans.get(row.user_id), now, stops.get(account_id)),
+                stop_epoch=epoch,
+            )
             for account_id, row in rows.items()
             if row.user_id in people
         }
@@ -88,7 +95,9 @@ class PlatformRoster:
                 reasons[order.id] = (GateCode.DRY_RUN if GateCode.DRY_RUN in codes else codes[0]).value
         return reasons
 
-    def _facts(self, row: AccountRow, person: User, plan: Plan | None, now: datetime) -> AccountFacts:
+    def _facts(
+        self, row: AccountRow, person: User, plan: Plan | None, now: datetime, stop: StopInForce | None
+    ) -> AccountFacts:
         return AccountFacts(
             account_id=row.id,
             user_id=row.user_id,
@@ -96,7 +105,7 @@ class PlatformRoster:
             venue=row.venue,
             environment=row.environment,
             plan=plan or _NO_PLAN,
-            gate=self._gate(row, person, plan, now),
+            gate=_with_stop(self._gate(row, person, plan, now), stop),
             caps=Caps(self.switches.min_order_quote, row.max_order_quote, row.max_day_quote),
             quote=row.quote_asset,
             is_stand_in=row.is_stand_in,
@@ -142,3 +151,10 @@ class PlatformRoster:
         # Rights the venue does not name were confirmed by the user in words before the key was stored (K3).
         assert row.rights.source in (PermissionSource.VERIFIED, PermissionSource.UNVERIFIED)
         return CredentialState.VERIFIED
+
+
+def _with_stop(inputs: GateInputs, stop: StopInForce | None) -> GateInputs:
+    if stop is None:
+        return inputs
+    since = stop.since.strftime("%Y-%m-%d %H:%M UTC")
+    return replace(inputs, is_stopped=True, stopped_since=since, stopped_by=stop.by)

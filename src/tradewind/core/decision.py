@@ -226,6 +226,7 @@ def _refused_by_gate(case: _Case) -> Skip | None:
 
 
 _NAMED_REASONS = (
+    (GateCode.STOP, SkipReason.STOPPED),
     (GateCode.SUSPENDED, SkipReason.SUSPENDED),
     (GateCode.SUBSCRIPTION, SkipReason.NO_SUBSCRIPTION),
     (GateCode.PAUSED, SkipReason.PAUSED),

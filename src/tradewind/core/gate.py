@@ -5,7 +5,7 @@ An ENTRY is closed by any reason of this table; X = concerns that environment:
     reason               paper testnet live
     trading_enabled        X      X     X     platform switch
     dry_run                X      X     X     platform or account switch
-    stop                   X      X     X     emergency stop of the platform or the user
+    stop                   X      X     X     emergency stop of the platform, the venue, the user or the account
     paused                 X      X     X     account switched off by the user or by an error threshold
     suspended              X      X     X
     subscription           X      X     X

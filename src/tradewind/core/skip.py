@@ -16,6 +16,7 @@ Lang = Literal["en", "ko"]
 class SkipReason(StrEnum):
     """Why an account got no order for a signal."""
 
+    STOPPED = "stopped"
     PAUSED = "paused"
     MANDATE_OFF = "mandate_off"
     SUSPENDED = "suspended"
@@ -54,6 +55,10 @@ _R = SkipReason
 _PASSING = frozenset({_R.NO_BALANCE_KNOWN, _R.NO_PRICE, _R.VENUE_UNHEALTHY, _R.INSTRUMENT_HALTED})
 
 _TEXTS: Mapping[SkipReason, tuple[str, str]] = {
+    _R.STOPPED: (
+        "An emergency stop was on: no new entries. Stops and targets stayed. What was stopped is not sent later.",
+        "긴급 정지 중이라 새로 진입하지 않았어요. 손절·익절은 그대로예요. 멈춘 주문은 나중에도 보내지 않아요.",
+    ),
     _R.PAUSED: (
         "This account is paused. Resume it: POST /api/v1/accounts/ID/resume.",
         "이 계정은 일시 중지 상태예요. POST /api/v1/accounts/ID/resume 으로 다시 시작할 수 있어요.",

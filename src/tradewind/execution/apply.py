@@ -8,7 +8,7 @@ here talks to a venue.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -33,6 +33,7 @@ from tradewind.core.position import Fill, parts_after
 from tradewind.execution import intent_store, parts_store, record_store, store
 from tradewind.execution.intent_store import Intent
 from tradewind.execution.outcomes import Moved, Outcome
+from tradewind.execution.owner import Owner
 from tradewind.execution.scope import cause_of, event_row, lot_plan, sell_scope
 from tradewind.execution.store import Stored
 from tradewind.execution.words import order_note, position_note
@@ -57,9 +58,11 @@ class Applier:
     portfolio: Portfolio
     # The rules of an order's market, to tell dust; None while no list of the venue is known.
     rules: Callable[[Order], Instrument | None]
+    owner: Owner = field(default_factory=Owner)
 
     def apply_all(self, tx: Tx, outcomes: Sequence[Outcome], now: datetime) -> list[Moved]:
         """Apply outcomes in order; an illegal step of ours is logged and leaves its order alone."""
+        self.owner.demand(tx)
         found = store.find_orders(tx, {outcome.order_id for outcome in outcomes}, lock=True)
         moved: list[Moved] = []
         events: list[dict[str, Any]] = []

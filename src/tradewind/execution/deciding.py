@@ -23,6 +23,7 @@ from tradewind.execution import store
 from tradewind.execution.intent_store import Intent
 from tradewind.execution.journal import DecidedAccount, new_order
 from tradewind.execution.roster import AccountFacts, Roster
+from tradewind.execution.stops import EPOCH_KEY
 from tradewind.execution.store import Stored
 from tradewind.infra.db import Tx
 from tradewind.infra.ids import Ids
@@ -246,6 +247,7 @@ class Decider:
                 "stop": str(place.entry.stop),
                 "target": str(place.entry.target),
                 "fresh_until": fresh_until.isoformat(),
+                EPOCH_KEY: account.stop_epoch,
             }
             if mandate is not None and mandate.time_exit_s is not None:
                 detail["time_exit_at"] = (now + timedelta(seconds=mandate.time_exit_s)).isoformat()

@@ -28,6 +28,7 @@ from tradewind.execution.intent_store import Intent
 from tradewind.execution.journal import Journal, new_order
 from tradewind.execution.roster import AccountFacts, Roster
 from tradewind.execution.sellable import other_coins
+from tradewind.execution.stops import EPOCH_KEY
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import Tx
 from tradewind.portfolio.service import balances_of, open_lots
@@ -135,6 +136,7 @@ class HandDesk:
                 "stop": None if stop is None else str(stop),
                 "target": None if target is None else str(target),
                 "fresh_until": (now + timedelta(seconds=_FRESH_S)).isoformat(),
+                EPOCH_KEY: account.stop_epoch,
             },
             is_done=True,
         )

@@ -7,7 +7,7 @@ before a byte leaves (order-protocol.md section 3).
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -27,8 +27,10 @@ from tradewind.core.order import (
 from tradewind.execution import intent_store, parts_store, record_store, store
 from tradewind.execution.intent_store import Intent
 from tradewind.execution.outcomes import Moved, Outcome
+from tradewind.execution.owner import Owner
 from tradewind.execution.scope import event_row
 from tradewind.execution.sellable import Hold, Market, allocate_exit, covers
+from tradewind.execution.stops import EPOCH_KEY, stopped_entries
 from tradewind.execution.words import order_note
 from tradewind.infra import outbox
 from tradewind.infra.db import Tx
@@ -67,11 +69,11 @@ class Claim:
 
 @dataclass(slots=True)
 class Journal:
-    """Writes what is intended and claimed. `owner_epoch` is this process's right to write."""
+    """Writes what is intended and claimed. `owner` is this process's right to write."""
 
     ids: Ids
     send_by_ms: int
-    owner_epoch: int = 0
+    owner: Owner = field(default_factory=Owner)
 
     # --- recording -------------------------------------------------------------------------------
 
@@ -82,6 +84,7 @@ class Journal:
 
     def record(self, tx: Tx, decided: Sequence[DecidedAccount], now: datetime) -> list[Order]:
         """Write all decisions of a signal with their intents and INTENDED orders."""
+        self.owner.demand(tx)
         intents = [each.intent for each in decided if each.intent is not None]
         orders = [each.order for each in decided if each.order is not None]
         record_store.insert_decisions(tx, [each.decision for each in decided])
@@ -94,6 +97,7 @@ class Journal:
 
     def intend(self, tx: Tx, intent: Intent | None, orders: Sequence[Order], now: datetime) -> None:
         """Write orders of an engine's or a person's intent (None: a further generation of a known one)."""
+        self.owner.demand(tx)
         if intent is not None:
             intent_store.insert_intents(tx, [intent])
         store.insert_orders(tx, orders)
@@ -114,7 +118,8 @@ class Journal:
     def claim_entries(
         self, tx: Tx, ids: Sequence[OrderId], gate: EntryGate, venue_now: VenueNow, now: datetime
     ) -> Claim:
-        """INTENDED -> SENT for entries that are due: age and gate are read again here, under lock."""
+        """INTENDED -> SENT for entries that are due: age, gate and stops are read again here, under lock."""
+        self.owner.demand_for_entries(tx)
         found = store.find_orders(tx, ids, lock=True)
         known = [found[order_id].order for order_id in ids if order_id in found]
         due = [order for order in known if order.state is OrderState.INTENDED and order.release_at <= now]
@@ -130,6 +135,7 @@ class Journal:
 
     def claim_protective(self, tx: Tx, ids: Sequence[OrderId], venue_now: VenueNow, now: datetime) -> Claim:
         """INTENDED -> SENT for protective orders of one list, all legs or none; DENIED if nothing is left to hold."""
+        self.owner.demand(tx)
         found = [stored.order for stored in store.find_orders(tx, ids, lock=True).values()]
         if len(found) != len(ids) or any(order.state is not OrderState.INTENDED for order in found):
             return Claim((), ())
@@ -145,6 +151,7 @@ class Journal:
 
         Nothing held, or dust, is DENIED; where another sell of ours is under way the exit stays INTENDED.
         """
+        self.owner.demand(tx)
         stored = store.find_orders(tx, [order_id], lock=True).get(order_id)
         if stored is None or stored.order.state is not OrderState.INTENDED or stored.order.release_at > now:
             return Claim((), ())
@@ -199,6 +206,7 @@ class Journal:
 
     def recover(self, tx: Tx, now: datetime) -> list[Order]:
         """At start: every SENT is UNKNOWN. Return all orders that have not ended."""
+        self.owner.demand(tx)
         sent = [stored.order for stored in store.list_in_states(tx, [OrderState.SENT])]
         self._move_all(tx, [(order, OutcomeLost(now, "process_restarted")) for order in sent], now)
         reached(Point.RECOVERY_WRITTEN)
@@ -219,11 +227,12 @@ class Journal:
 
     def _claimed(self, order: Order, venue_now: VenueNow, now: datetime, quantity: Quantity | None = None) -> Claimed:
         send_by = venue_now(order.venue, order.environment) + self.send_by_ms
-        return Claimed(now, send_by, self.owner_epoch, quantity)
+        return Claimed(now, send_by, self.owner.epoch, quantity)
 
     def _entry_reasons(self, tx: Tx, due: Sequence[Order], gate: EntryGate, now: datetime) -> dict[OrderId, str]:
         reasons = dict(gate(tx, due))
         overtaken: dict[SignalId, bool] = {}
+        decided_under: dict[OrderId, int] = {}
         for order in due:
             if order.is_known_to_venue:
                 reasons[order.id] = "at_venue"
@@ -232,10 +241,12 @@ class Journal:
                     overtaken[order.signal_id] = is_superseded(tx, order.signal_id)
                 if overtaken[order.signal_id]:
                     reasons[order.id] = "superseded"
-            fresh_until = intent_store.load_intent(tx, order.intent_id).detail.get("fresh_until")
+            detail = intent_store.load_intent(tx, order.intent_id).detail
+            fresh_until = detail.get("fresh_until")
+            decided_under[order.id] = detail.get(EPOCH_KEY, 0)
             if fresh_until is not None and now > datetime.fromisoformat(fresh_until):
                 reasons[order.id] = "stale"
-        return reasons
+        return reasons | stopped_entries(tx, due, decided_under)
 
     def _move_all(self, tx: Tx, steps: Sequence[tuple[Order, OrderEvent]], now: datetime) -> list[Moved]:
         moved, rows = [], []

@@ -34,6 +34,8 @@ class AccountFacts:
     caps: Caps
     quote: Asset | None = None
     is_stand_in: bool = False
+    # The stop epoch under which these facts were read.
+    stop_epoch: int = 0
 
 
 class Roster(Protocol):

@@ -2,11 +2,42 @@
 
 from __future__ import annotations
 
-from tradewind.core.ids import AccountId, OrderId
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from tradewind.core.ids import AccountId, OrderId, UserId
+from tradewind.core.instrument import VenueName
 from tradewind.core.order import OrderState
 from tradewind.execution import store
+from tradewind.execution.emergency_store import ScopeKind
+from tradewind.execution.stops import active_stops, scopes_of, stop_epoch
 from tradewind.infra.db import Tx
 from tradewind.portfolio.service import open_lots
+
+__all__ = ["StopInForce", "accounts_stopped", "has_open_business", "owner_of", "stop_epoch"]
+
+
+@dataclass(frozen=True, slots=True)
+class StopInForce:
+    """The widest stop that covers an account, as its owner reads it."""
+
+    since: datetime
+    by: str
+
+
+def accounts_stopped(
+    tx: Tx, accounts: Sequence[tuple[VenueName, UserId, AccountId]]
+) -> Mapping[AccountId, StopInForce]:
+    """Say which accounts are under an emergency stop; one query for all of them."""
+    stops = active_stops(tx)
+    found: dict[AccountId, StopInForce] = {}
+    for venue, user_id, account_id in accounts if stops else ():
+        row = next((stops[scope] for scope in scopes_of(venue, user_id, account_id) if scope in stops), None)
+        if row is not None:
+            is_own = row.actor == f"user:{user_id}" and row.scope.kind in (ScopeKind.USER, ScopeKind.ACCOUNT)
+            found[account_id] = StopInForce(row.stopped_at, "you" if is_own else "the operator")
+    return found
 
 
 def owner_of(tx: Tx, order_id: OrderId) -> AccountId | None:

@@ -27,6 +27,7 @@ from tradewind.core.order import (
 from tradewind.execution.desk import Desk, fact, reference
 from tradewind.execution.latch import Latch
 from tradewind.execution.outcomes import Outcome
+from tradewind.execution.stops import STOPPED
 from tradewind.infra.clock import Clock, from_ms
 from tradewind.infra.log import logger
 from tradewind.infra.points import Point, reached
@@ -142,7 +143,7 @@ class Submitter:
 
     def _window(self, order: Order) -> SendWindow:
         assert order.send_by_ms is not None, "a claimed order has a send_by"
-        return SendWindow(order.send_by_ms, lambda: self.latch.is_open)
+        return SendWindow(order.send_by_ms, lambda: self.latch.lets_pass(order))
 
     def _accepted(self, orders: list[Order], ack: Ack) -> list[Outcome]:
         now = self.clock.now()
@@ -162,6 +163,9 @@ class Submitter:
         now = self.clock.now()
         if isinstance(error, CredentialRefused):
             self.on_credential(order.account_id, error.code)
+        if isinstance(error, NotSent) and self.latch.stops(order):
+            # Proven not written, and stopped: it does not wait for another release (section 6).
+            return Outcome(order.id, Denied(now, STOPPED), attempt=order.attempt)
         return Outcome(order.id, event_of(order, error, now), attempt=order.attempt)
 
 

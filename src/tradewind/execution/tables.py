@@ -180,3 +180,30 @@ incidents = Table(
     Column("detail", Text, nullable=False),
     Index("ix_incidents_user_id_at", "user_id", "at"),
 )
+
+# Numbers that only grow, one row each, locked by whoever must not meet whom: `owner` is bumped by the process
+# that takes the journal over, `stop` by every emergency stop and resume.
+epochs = Table(
+    "epochs",
+    metadata,
+    Column("name", String(16), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+# One row a scope that was ever stopped. `epoch` is the number of its last stop: what was decided before it is
+# not sent, resumed or not. `is_settled`: what the policy asks for has been carried out.
+emergency_stops = Table(
+    "emergency_stops",
+    metadata,
+    Column("scope", String(8), primary_key=True),
+    Column("subject", String(36), primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("is_stopped", Boolean, nullable=False),
+    Column("policy", String(8), nullable=False),
+    Column("actor", String(80), nullable=False),
+    Column("reason", String(200), nullable=False),
+    Column("stopped_at", UtcTime, nullable=False),
+    Column("resumed_by", String(80), nullable=True),
+    Column("resumed_at", UtcTime, nullable=True),
+    Column("is_settled", Boolean, nullable=False),
+)

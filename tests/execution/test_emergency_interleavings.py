@@ -1,0 +1,100 @@
+"""I-7: no entry is claimed after a committed stop of its scope, whatever comes when (order-protocol.md section 6)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests.support.clock import ManualClock
+from tests.support.emergency import Interleaving, Stage, take_turns
+
+from tradewind.core.ids import OrderId
+from tradewind.core.order import Order
+from tradewind.execution import journal
+from tradewind.execution.emergency_store import PLATFORM, Scope, ScopeKind
+from tradewind.execution.latch import Latch
+from tradewind.execution.stops import active_stops, stopped_entries
+from tradewind.infra.db import Db, Tx
+from tradewind.infra.migrate import upgrade_schema
+
+# 4 parts of 260 interleavings: 1,040 in all.
+_PARTS = 4
+_EACH = 260
+
+
+@contextmanager
+def _stages(folder: Path) -> Iterator[list[Stage]]:
+    """Two processes' worth of journals over one SQLite file."""
+    url = f"sqlite:///{folder / 'journal.db'}"
+    dbs = [Db.open(url), Db.open(url)]
+    try:
+        upgrade_schema(dbs[0])
+        clock = ManualClock()
+        yield [Stage(db, clock) for db in dbs]
+    finally:
+        for db in dbs:
+            db.close()
+
+
+def _scope(rng: random.Random, accounts: list[str]) -> Scope:
+    account = rng.choice(accounts)
+    user = f"u-{account.partition('/')[0]}"
+    kinds = [PLATFORM, Scope(ScopeKind.VENUE, "binance"), Scope(ScopeKind.USER, user)]
+    return rng.choice([*kinds, Scope(ScopeKind.ACCOUNT, account)])
+
+
+@pytest.mark.parametrize("part", range(_PARTS))
+def test_fault_60_stop_during_fanout_when_steps_interleave_then_nothing_is_claimed_after_its_commit(
+    tmp_path: Path, part: int
+) -> None:
+    """order-protocol.md section 6."""
+    with _stages(tmp_path) as stages:
+        _play_all(stages, range(part * _EACH, (part + 1) * _EACH))
+
+
+def _no_stop_is_read(*_what: object) -> dict[OrderId, str]:
+    return {}
+
+
+def _only_stops_in_force(tx: Tx, due: Sequence[Order], _decided_under: object) -> dict[OrderId, str]:
+    newest = dict.fromkeys([order.id for order in due], 1 << 60)
+    return stopped_entries(tx, due, newest)
+
+
+@pytest.mark.parametrize("planted", [_no_stop_is_read, _only_stops_in_force])
+def test_interleavings_when_a_claim_looks_at_stops_wrongly_then_it_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: Callable[..., dict[OrderId, str]]
+) -> None:
+    monkeypatch.setattr(journal, "stopped_entries", planted)
+    with _stages(tmp_path) as stages, pytest.raises(AssertionError, match="was claimed after the stop's commit"):
+        _play_all(stages, range(_EACH))
+
+
+def _play_all(stages: Sequence[Stage], seeds: range) -> None:
+    for seed in seeds:
+        _play(stages, seed)
+
+
+def _play(stages: Sequence[Stage], seed: int) -> None:
+    """One interleaving, drawn by its seed; the next one starts with every scope open."""
+    rng = random.Random(seed)
+    accounts = [f"{seed}a/1", f"{seed}a/2", f"{seed}b/1"]
+    for stage in stages:
+        stage.latch = Latch()
+    case = Interleaving(stages, seed, _scope(rng, accounts))
+    case.prepare(accounts, rng.randint(1, 2))
+    actors = [
+        case.claimer(stages[0], rng),
+        case.claimer(stages[1], rng),
+        case.stopper(rng.choice(stages), rng),
+        case.decider(stages[0], rng),
+    ]
+    take_turns(actors, rng)
+    # Everything that still waits is offered once more, as the running platform would.
+    stages[0].claim([order.id for order in case.entries])
+    case.check()
+    if case.scope in stages[0].db.read_now(active_stops):
+        stages[0].resume(case.scope)
