@@ -20,9 +20,9 @@ from tradewind.execution.stops import active_stops, stopped_entries
 from tradewind.infra.db import Db, Tx
 from tradewind.infra.migrate import upgrade_schema
 
-# 4 parts of 260 interleavings: 1,040 in all.
-_PARTS = 4
-_EACH = 260
+# 13 parts of 80 interleavings: 1,040 in all.
+_PARTS = 13
+_EACH = 80
 
 
 @contextmanager
