@@ -10,7 +10,7 @@ PY := $(BIN)/python
 export VENV PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check format docs lock clean
+.PHONY: help demo serve test crash check format docs lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
@@ -24,6 +24,10 @@ serve: $(VENV)/.base ## run the platform on 127.0.0.1:8000 (API at /docs)
 
 test: $(VENV)/.dev ## all tests
 	@$(PY) -m pytest -n $(WORKERS) $(ARGS)
+
+crash: $(VENV)/.dev ## kill the real process a thousand times (MINUTES=, KILLS=, SEED=, DATABASE=sqlite|postgresql|both)
+	@$(PY) -m tests.crash $(if $(MINUTES),--minutes $(MINUTES)) $(if $(KILLS),--kills $(KILLS)) \
+		$(if $(SEED),--seed $(SEED)) $(if $(DATABASE),--database $(DATABASE)) $(ARGS)
 
 check: $(VENV)/.dev ## lint, format, types, import contract, house rules, docs up to date
 	@$(BIN)/ruff check .

@@ -119,8 +119,11 @@ def _ground(settings: Settings, clock: Clock) -> _Ground:
     return _Ground(clock, RandomIds(clock), db, InProcessBus(), vault, Audit(vault, clock))
 
 
-def build(settings: Settings, *, clock: Clock | None = None) -> App:
-    """Build the platform over a database that has its schema. Raises InvalidInput without the right key."""
+def build(settings: Settings, *, clock: Clock | None = None, web: Callable[[Rooms], FastAPI] = build_asgi) -> App:
+    """Build the platform over a database that has its schema. Raises InvalidInput without the right key.
+
+    `web` puts the rooms' routes together; a process that serves nobody passes another.
+    """
     ground = _ground(settings, clock or SystemClock())
     clock, ids, db, bus = ground.clock, ground.ids, ground.db, ground.bus
     vault, audit = ground.vault, ground.audit
@@ -138,14 +141,8 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
     sources = Sources(ids, audit)
     mandates = Mandates(clock, ids, audit, _source_check(sources))
     places = Places()
-    desk = Desk(
-        venues,
-        signer,
-        market,
-        clock,
-        float(settings.orders.watch_price_age_s),
-        CredentialWatch(db, accounts, clock, places.of),
-    )
+    credentials = CredentialWatch(db, accounts, clock, places.of)
+    desk = Desk(venues, signer, market, clock, float(settings.orders.watch_price_age_s), credentials)
     roster = PlatformRoster(
         accounts,
         mandates,
@@ -163,7 +160,7 @@ def build(settings: Settings, *, clock: Clock | None = None) -> App:
     db.write_now(engine.journal.owner.take)
     linker = _linker(settings, ground, accounts, signer, venues)
     hub = Hub(bus, clock, ids)
-    asgi = build_asgi(
+    asgi = web(
         Rooms(
             settings=settings,
             db=db,

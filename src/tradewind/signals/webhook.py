@@ -122,6 +122,14 @@ async def _receive(deps: SignalDeps, source: Source, request: Request) -> Accept
             raw = await read_body(request)
     except TimeoutError:
         raise InvalidInput("body_too_slow", f"The body did not arrive within {_BODY_TIMEOUT_S:.0f} s.") from None
+    return accepted_view(await take(deps, source, raw))
+
+
+async def take(deps: SignalDeps, source: Source, raw: bytes) -> Accepted:
+    """Read an alert's body and store what it says, once; nothing may be answered before this returns.
+
+    Raises InvalidInput for a body that cannot be carried out, Conflict for a known id with other content.
+    """
     now = deps.clock.now()
     alerts = parse(raw, now)
     demand_listed(deps.listings, alerts)
@@ -131,7 +139,7 @@ async def _receive(deps: SignalDeps, source: Source, request: Request) -> Accept
     reached(Point.INBOX_COMMITTED)
     for stored in accepted.signals:
         _log.info("signals.accepted", signal_id=stored.id, source_id=source.id, is_repeat=stored.is_repeat)
-    return accepted_view(accepted)
+    return accepted
 
 
 def demand_listed(listings: Listings, alerts: Sequence[Alert]) -> None:

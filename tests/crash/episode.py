@@ -1,0 +1,287 @@
+"""One episode: a fresh world, a node killed many times, a quiet end, the verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from tests.crash.evidence import Motion, look_at_motion, read_sides
+from tests.crash.killer import Strike, read_counts
+from tests.crash.referee import Finding, judge
+from tests.crash.schedule import Kill, Schedule
+from tests.crash.stage import Child, ChildEnded, Stage
+from tests.crash.worlds import World
+
+from tradewind.demo.calls import Door, Exchange
+from tradewind.infra.db import Db
+from tradewind.infra.points import Point
+
+# After the last fault everything must have come to rest within this: fence, two questions, back-off of exits.
+QUIET_WITHIN_S = 25.0
+# Nothing was written for this long and nothing is left to do.
+_STILL_S = 0.25
+_LOOK_S = 0.05
+_READY_S = 10.0
+
+
+@dataclass(slots=True)
+class Alert:
+    """An alert as its sender sees it: sent again until it is answered."""
+
+    body: dict[str, Any]
+    is_answered: bool = False
+
+
+@dataclass(slots=True)
+class Report:
+    """What an episode came to."""
+
+    seed: int
+    database: str
+    kills: int = 0
+    by_point: Counter[str] = field(default_factory=Counter)
+    reached: Counter[Point] = field(default_factory=Counter)
+    findings: list[Finding] = field(default_factory=list)
+    orders: int = 0
+    fills: int = 0
+    signals: int = 0
+    dead_letters: int = 0
+    states: Counter[str] = field(default_factory=Counter)
+    quiet_s: float = 0.0
+    plant: str | None = None
+
+
+class Episode:
+    """A world with its exchange, and the node that is killed over and over."""
+
+    def __init__(self, stage: Stage, world: World, seed: int, *, plant: str | None = None) -> None:
+        self.stage = stage
+        self.world = world
+        self.schedule = Schedule(seed)
+        self.report = Report(seed, world.database.partition(":")[0] or "sqlite", plant=plant)
+        self.alerts: list[Alert] = []
+        self.signals: set[str] = set()
+        self.opened: set[str] = set()
+        self._exchange: Child | None = None
+        self._addresses: dict[str, str] = {}
+        self._session: aiohttp.ClientSession | None = None
+
+    # --- the stage -------------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[Episode]:
+        """Start the exchange; end it with everything of this episode."""
+        spec = {"store": str(self.world.folder / "venue.db"), "seed": self.report.seed}
+        self._exchange = self.stage.spawn("exchange", spec, self.world.folder / "exchange.log")
+        said = await self._exchange.greeting()
+        self._addresses = {name: said[name] for name in ("rest_url", "ws_api_url", "stream_url", "control_url")}
+        timeout = aiohttp.ClientTimeout(total=20)
+        try:
+            async with aiohttp.ClientSession(timeout=timeout, trust_env=False) as session:
+                self._session = session
+                yield self
+        finally:
+            if self._exchange.is_alive:
+                await self._exchange.kill()
+
+    @property
+    def exchange(self) -> Exchange:
+        """The exchange's control API."""
+        assert self._session is not None
+        return Exchange(Door(self._session, self._addresses["control_url"], "exchange"))
+
+    async def start(self, strike: Strike | None = None, **more: Any) -> Child:
+        """Start a node; it is ready, or dead already, when this returns."""
+        node = self.stage.spawn(
+            "node",
+            {
+                **self.world.spec(),
+                **self._addresses,
+                "is_uvloop": self.schedule.chance(0.5),
+                "plant": self.report.plant,
+                "strike": None if strike is None else _strike_spec(strike),
+                **more,
+            },
+            self.world.log,
+        )
+        with contextlib.suppress(ChildEnded):
+            await node.ready(_READY_S)
+        return node
+
+    async def kill(self, node: Child, point: Point | None) -> None:
+        """End a life, and count how it ended."""
+        if node.is_alive:
+            await node.kill()
+            by = "at random"
+        else:
+            ended = node.ended.result()
+            if ended.signal != 9:
+                raise RuntimeError(f"the node ended by itself: {ended}; see {self.world.log}")
+            by = "?" if point is None else point.value
+        self.report.kills += 1
+        self.report.by_point[by] += 1
+
+    # --- people and prices -----------------------------------------------------------------------
+
+    async def alert(self, node: Child, action: str, base: str) -> None:
+        """Send a new alert as a strategy would."""
+        number = len(self.alerts) + 1
+        at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        body = {"ticker": f"{base}USDT", "exchange": "BINANCE", "action": action, "id": f"alert-{number}"}
+        alert = Alert({**body, "sent_at": at})
+        self.alerts.append(alert)
+        (self.opened.add if action == "buy" else self.opened.discard)(base)
+        await self.send(node, alert)
+
+    async def send(self, node: Child, alert: Alert) -> None:
+        """Send an alert; what was answered must never be forgotten."""
+        answer = await node.ask(do="alert", source=self.world.source_id, body=alert.body)
+        if "failed" in answer:
+            raise RuntimeError(f"the node failed to take an alert: {answer['failed']}")
+        alert.is_answered = True
+        self.signals.update(answer.get("signals", ()))
+
+    async def send_unanswered(self, node: Child) -> None:
+        """Senders send again what nobody answered."""
+        for alert in self.alerts:
+            if not alert.is_answered:
+                await self.send(node, alert)
+
+    async def sell_by_hand(self, node: Child) -> None:
+        """Somebody without coins of their own sells everything of an asset."""
+        person = self.world.people[self.schedule.place(len(self.world.people))]
+        if not person.has_own_coins:
+            symbol = f"{self.schedule.base()}USDT"
+            await node.ask(do="sell", user=person.user_id, account=person.account_id, symbol=symbol)
+
+    async def move_price(self, base: str, factor: Decimal) -> None:
+        """Let a price move."""
+        symbol = f"{base}USDT"
+        assert self._session is not None
+        url = f"{self._addresses['rest_url']}/api/v3/ticker/price?symbol={symbol}"
+        async with self._session.get(url) as answer:
+            price = Decimal((await answer.json())["price"])
+        # A tick is far below a hundredth of these prices.
+        await self.exchange.set_price(symbol, _like(price * factor, price))
+
+    async def clear_faults(self) -> None:
+        """The exchange behaves from now on."""
+        await self.exchange.door.demand("DELETE", "/faults")
+
+    # --- the course of an episode ----------------------------------------------------------------
+
+    async def run(self, kills: int, rare: Counter[str]) -> Report:
+        """Kill, let it come to rest, judge."""
+        for _ in range(kills):
+            least = min(Point, key=lambda point: rare[point.value])
+            await self.live(self.schedule.kill(least))
+        await self.clear_faults()
+        await self.quieten()
+        await self.verdict()
+        return self.report
+
+    async def live(self, kill: Kill) -> None:
+        """One life of the node: things happen until it dies."""
+        node = await self.start(kill.strike)
+        ends_at = asyncio.get_running_loop().time() + kill.life_s
+        with contextlib.suppress(ChildEnded):
+            await self.send_unanswered(node)
+            await self._provoke(node, kill)
+            while node.is_alive and (left := ends_at - asyncio.get_running_loop().time()) > 0:
+                await self._happen(node)
+                await asyncio.sleep(min(left, self.schedule.pause_s()))
+        await self.kill(node, kill.strike.point if kill.strike else None)
+
+    async def _provoke(self, node: Child, kill: Kill) -> None:
+        """Bring the node to the point at which it is to die."""
+        for fault in kill.faults:
+            await self.exchange.add_fault(**fault)
+        if kill.wants == "fall":
+            for base in sorted(self.opened):
+                await self.move_price(base, Decimal("0.955"))
+        elif kill.wants is not None:
+            await self.alert(node, *self.schedule.alert_for(kill.wants, self.opened))
+
+    async def _happen(self, node: Child) -> None:
+        draw = self.schedule
+        if draw.chance(0.5):
+            await self.alert(node, *draw.alert(self.opened))
+        elif draw.chance(0.5):
+            await self.exchange.add_fault(**draw.fault())
+        elif draw.chance(0.5):
+            await self.move_price(draw.base(), draw.price_factor())
+        elif draw.chance(0.3):
+            await self.sell_by_hand(node)
+        elif draw.chance(0.2):
+            await self.clear_faults()
+
+    async def quieten(self, within_s: float = QUIET_WITHIN_S) -> None:
+        """Let a node without faults work until nothing is left to do; how it stands then is the verdict's."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        node = await self.start()
+        try:
+            await self.send_unanswered(node)
+            await self._wait_still(began + within_s)
+        finally:
+            self.report.quiet_s = loop.time() - began
+            if not node.is_alive:
+                raise RuntimeError(f"the node ended by itself: {node.ended.result()}; see {self.world.log}")
+            await node.kill()
+
+    async def _wait_still(self, until: float) -> None:
+        loop = asyncio.get_running_loop()
+        db = Db.open(self.world.database_url)
+        try:
+            last: Motion | None = None
+            since = loop.time()
+            while loop.time() < until:
+                motion = db.read_now(look_at_motion)
+                if motion != last:
+                    last, since = motion, loop.time()
+                if motion.is_still and loop.time() - since >= _STILL_S:
+                    return
+                await asyncio.sleep(_LOOK_S)
+        finally:
+            db.close()
+
+    async def verdict(self) -> None:
+        """Read both sides and judge."""
+        sides = await read_sides(self.world, self.exchange, frozenset(self.signals))
+        self.report.findings = judge(sides)
+        self.report.reached = Counter(read_counts(self.world.counts))
+        self.report.orders = len(sides.journal.orders)
+        self.report.fills = len(sides.journal.fills)
+        self.report.signals = len(sides.journal.signals)
+        self.report.dead_letters = sum(1 for state in sides.extra.inbox.values() if state == "dead")
+        self.report.states = Counter(lot.state for lot in sides.journal.lots if lot.is_open)
+
+
+def _strike_spec(strike: Strike) -> dict[str, Any]:
+    return {
+        "point": strike.point.value,
+        "nth": strike.nth,
+        "delay_ms": strike.delay_ms,
+        "is_freeze": strike.is_freeze,
+    }
+
+
+def _like(value: Decimal, example: Decimal) -> Decimal:
+    """Round to the decimals that another price has."""
+    exponent = example.normalize().as_tuple().exponent
+    assert isinstance(exponent, int)
+    return value.quantize(Decimal(1).scaleb(min(0, exponent)))
+
+
+def remove_world(folder: Path) -> None:
+    """Forget an episode that showed nothing."""
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,174 @@
+"""Both sides of an episode: the platform's database read directly, the exchange through its own log.
+
+What the demo's referee reads is reused (tradewind.demo.evidence); added is what only kills need: every step of
+every order, the outbox with what reached the bus, the inbox against what was answered.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, text
+from tests.crash.worlds import World
+
+from tradewind.demo.calls import Exchange
+from tradewind.demo.evidence import read_journal, read_venue
+from tradewind.demo.facts import Journal, Venue
+from tradewind.infra.db import Db
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of an order's journal."""
+
+    seq: int
+    order_id: str
+    kind: str
+    before: str
+    after: str
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """One booked execution, with when it was booked."""
+
+    order_id: str
+    account_id: str
+    symbol: str
+    side: str
+    quantity: Decimal
+    booked_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """What the demo's journal leaves out."""
+
+    steps: Mapping[str, Sequence[Step]]
+    incidents: Sequence[tuple[str, str, str]]
+    outbox: Mapping[int, bool]
+    inbox: Mapping[str, str]
+    booked: Sequence[Booked]
+    quantities: Mapping[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Everything the referee looks at."""
+
+    journal: Journal
+    extra: Extra
+    venue: Venue
+    published: frozenset[int]
+    answered: frozenset[str]
+
+
+async def read_sides(world: World, exchange: Exchange, answered: frozenset[str]) -> Sides:
+    """Read both sides; nothing must move meanwhile, so the node has ended before."""
+    venue = await read_venue(exchange)
+    own = {(person.uid, asset): amount for person in world.people for asset, amount in person.own_coins().items()}
+    held = {**dict.fromkeys(own, Decimal(0)), **venue.holdings}
+    holdings = {key: amount - own.get(key, Decimal(0)) for key, amount in held.items()}
+    return Sides(
+        journal=read_journal(world.database_file),
+        extra=read_extra(world.database_url),
+        venue=replace(venue, holdings=holdings),
+        published=frozenset(map(int, world.published.read_text("ascii").split()))
+        | frozenset(range(1, world.notes_before + 1)),
+        answered=answered,
+    )
+
+
+def read_extra(url: str) -> Extra:
+    """Read the steps and the boxes."""
+    db = Db.open(url)
+    try:
+        return db.read_now(_extra)
+    finally:
+        db.close()
+
+
+def _extra(tx: Connection) -> Extra:
+    steps: dict[str, list[Step]] = defaultdict(list)
+    for row in _rows(tx, "SELECT seq, order_id, kind, from_state, to_state, at FROM order_events ORDER BY seq"):
+        steps[row.order_id].append(Step(row.seq, row.order_id, row.kind, row.from_state, row.to_state, _us(row.at)))
+    return Extra(
+        steps=steps,
+        incidents=[
+            (row.kind, row.account_id, row.order_id or "")
+            for row in _rows(tx, "SELECT kind, account_id, order_id FROM incidents")
+        ],
+        outbox={row.seq: row.published_at is not None for row in _rows(tx, "SELECT seq, published_at FROM outbox")},
+        inbox={row.id: row.state for row in _rows(tx, "SELECT id, state FROM inbox")},
+        booked=[
+            Booked(row.order_id, row.account_id, row.symbol, row.side, Decimal(row.quantity), _us(row.booked_at))
+            for row in _rows(
+                tx, "SELECT order_id, account_id, symbol, side, quantity, booked_at FROM fills ORDER BY seq"
+            )
+        ],
+        quantities={
+            row.id: Decimal(row.quantity)
+            for row in _rows(tx, "SELECT id, quantity FROM orders WHERE quantity IS NOT NULL")
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """How much is still moving; `mark` changes whenever anything was written."""
+
+    mark: tuple[int, int, int]
+    open_orders: int
+    undone_signals: int
+    undone_exits: int
+    unpublished: int
+    restless_lots: int
+
+    @property
+    def is_still(self) -> bool:
+        return not (
+            self.open_orders or self.undone_signals or self.undone_exits or self.unpublished or self.restless_lots
+        )
+
+
+def look_at_motion(tx: Connection) -> Motion:
+    """Ask the database how much is left to do."""
+    moving = "('INTENDED', 'SENT', 'UNKNOWN', 'BLIND', 'CANCEL_SENT')"
+    return Motion(
+        mark=(
+            _count(tx, "SELECT coalesce(max(seq), 0) FROM order_events"),
+            _count(tx, "SELECT coalesce(max(seq), 0) FROM fills"),
+            _count(tx, "SELECT coalesce(max(seq), 0) FROM outbox"),
+        ),
+        open_orders=_count(tx, f"SELECT count(*) FROM orders WHERE state IN {moving}") + _lacking(tx),
+        undone_signals=_count(tx, "SELECT count(*) FROM inbox WHERE state IN ('new', 'claimed')"),
+        undone_exits=_count(tx, "SELECT count(*) FROM intents WHERE NOT is_done AND kind <> 'protection'"),
+        unpublished=_count(tx, "SELECT count(*) FROM outbox WHERE published_at IS NULL"),
+        restless_lots=_count(
+            tx, "SELECT count(*) FROM lots WHERE is_open AND state NOT IN ('protected_native', 'dust')"
+        ),
+    )
+
+
+def _lacking(tx: Connection) -> int:
+    """Orders of which less is booked than the exchange stated; compared here, because SQLite keeps amounts as text."""
+    found = _rows(tx, "SELECT executed, booked FROM orders WHERE executed <> booked")
+    return sum(1 for row in found if Decimal(row.executed) != Decimal(row.booked))
+
+
+def _rows(tx: Connection, query: str) -> Sequence[Any]:
+    return tx.execute(text(query)).all()
+
+
+def _count(tx: Connection, query: str) -> int:
+    return int(tx.execute(text(query)).scalar_one())
+
+
+def _us(at: Any) -> int:
+    """A time as microseconds: SQLite keeps the number, PostgreSQL a time."""
+    return at if isinstance(at, int) else int(at.timestamp() * 1_000_000)

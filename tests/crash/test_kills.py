@@ -1,0 +1,35 @@
+"""The kill harness in short: order-protocol.md section 11, over some dozens of kills of the real process.
+
+`make crash` is the same over a thousand and more.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.crash.harness import Wanted, lines_of, run
+
+from tradewind.infra import points
+
+# Fixed, so that a failure comes back; processes and disks still give every run its own timing.
+_SEED = 1
+
+
+@pytest.fixture(name="folder")
+def short_folder() -> Iterator[Path]:
+    """A folder with a short path: a socket stands in it."""
+    with tempfile.TemporaryDirectory(prefix="tw-crash-") as name:
+        yield Path(name)
+
+
+async def test_kill_of_the_real_process_when_it_comes_anywhere_then_nothing_is_lost_or_doubled(folder: Path) -> None:
+    """order-protocol.md section 11: I-1 to I-5, I-8, I-9, L-1 over random kills and kills at fault points."""
+    total = await run(Wanted(kills=20, minutes=1.0, seed=_SEED, databases=("sqlite",), lanes=1), folder)
+
+    assert lines_of(total.bad) == []
+    assert total.kills == 20
+    assert total.by_point["at random"] < total.kills, "some die at a fault point"
+    assert points.driver is None, "the driver is in the killed process alone"
