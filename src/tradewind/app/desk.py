@@ -19,7 +19,7 @@ from tradewind.infra.db import CommitInDoubt, Db
 from tradewind.infra.log import logger
 from tradewind.market.service import Market
 from tradewind.signer.service import InProcessSigner
-from tradewind.venues.base import Protection, Signer, VenueClient
+from tradewind.venues.base import Depth, Protection, Signer, VenueClient
 from tradewind.venues.registry import Venues
 
 _log = logger("app")
@@ -87,6 +87,10 @@ class Desk:
         """Make sure prices are fresh, asking the venue where needed; from now on they are kept fresh."""
         self.market.watch(venue, environment, symbols)
         await self.market.confirm_prices(venue, environment, symbols, self.price_age_max_s)
+
+    async def depth(self, venue: VenueName, environment: Environment, symbol: str, limit: int) -> Depth:
+        """Ask a venue for a book. Raises a venue's errors, or NotFound."""
+        return await self.venues.client(venue, environment).depth(symbol, limit)
 
     def protection(self, venue: VenueName, environment: Environment) -> Protection:
         """Return the strongest protection the venue can hold."""

@@ -15,12 +15,14 @@ from functools import partial
 from tradewind.accounts.account import AccountRow
 from tradewind.app.desk import CredentialWatch, Desk, KnownOrders
 from tradewind.app.roster import PlatformRoster
+from tradewind.core.depth import DepthRules
 from tradewind.core.errors import NotFound
 from tradewind.core.ids import AccountId, OrderId
 from tradewind.core.instrument import Instrument
 from tradewind.core.order import RESTING, Order, OrderState
 from tradewind.execution.apply import Applier
 from tradewind.execution.board import FanBoards
+from tradewind.execution.bookcheck import BookCheck
 from tradewind.execution.cancels import CancelDesk
 from tradewind.execution.deciding import Decider
 from tradewind.execution.exits import ExitDesk
@@ -30,6 +32,7 @@ from tradewind.execution.journal import Journal
 from tradewind.execution.latch import Latch
 from tradewind.execution.listen import Followed, Listener
 from tradewind.execution.outcomes import Moved
+from tradewind.execution.outlook import OutlookDesk
 from tradewind.execution.owner import Owner
 from tradewind.execution.protect import Protector
 from tradewind.execution.reconcile import Reconciler
@@ -66,6 +69,9 @@ class EngineNumbers:
     doubt_alarm_s: float
     quiet_s: float
     doubtful_s: float
+    # None: fan-outs are not compared with the book.
+    depth_rules: DepthRules | None
+    depth_timeout_s: float
 
 
 @dataclass(slots=True)
@@ -222,7 +228,9 @@ def build_engine(
         db, ids, recorder, reconciler, desk, clock, credentials.note, numbers.quiet_s, numbers.doubtful_s
     )
     decider = Decider(ids, roster, desk, numbers.max_age_s)
-    worker = SignalWorker(db, ids, clock, decider, journal, recorder, dispatcher, protector, desk, numbers.lease_s)
+    book_check = BookCheck(desk, numbers.depth_rules, numbers.depth_timeout_s)
+    outlooks = OutlookDesk(db, clock, decider, desk, book_check)
+    worker = SignalWorker(db, ids, clock, outlooks, journal, recorder, dispatcher, protector, numbers.lease_s)
     boards = FanBoards(db, bus, clock)
     engine = Engine(
         db=db,

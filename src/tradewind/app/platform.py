@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from fastapi import FastAPI
 
@@ -23,6 +24,7 @@ from tradewind.app.web import Rooms, build_asgi
 from tradewind.audit.service import Audit
 from tradewind.billing.service import Billing
 from tradewind.config import Settings
+from tradewind.core.depth import DepthRules
 from tradewind.core.errors import NotFound
 from tradewind.core.ids import SourceId, UserId
 from tradewind.core.instrument import BINANCE, Environment
@@ -275,7 +277,14 @@ def _switches(settings: Settings) -> PlatformSwitches:
 
 
 def _numbers(settings: Settings) -> EngineNumbers:
-    orders = settings.orders
+    orders, depth = settings.orders, settings.depth
+    rules = DepthRules(
+        allowance_orders=depth.allowance_orders,
+        within_bps=depth.within_bps,
+        slice_pct=depth.slice_pct,
+        refuse_pct=depth.refuse_pct,
+        slice_every=timedelta(milliseconds=depth.slice_every_ms),
+    )
     return EngineNumbers(
         send_by_ms=orders.send_by_ms,
         request_timeout_s=orders.request_timeout_ms / 1_000,
@@ -285,4 +294,6 @@ def _numbers(settings: Settings) -> EngineNumbers:
         doubt_alarm_s=float(orders.doubt_alarm_s),
         quiet_s=float(orders.reconcile_quiet_s),
         doubtful_s=float(orders.reconcile_doubtful_s),
+        depth_rules=rules if depth.enabled else None,
+        depth_timeout_s=depth.timeout_ms / 1_000,
     )

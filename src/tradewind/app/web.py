@@ -152,4 +152,6 @@ def _execution_deps(rooms: Rooms, signal_deps: SignalDeps) -> ExecutionDeps:
         own_accounts=own_accounts,
         confirm=engine.desk.confirm,
         demand_signal_visible=demand_visible,
+        outlooks=engine.worker.outlooks,
+        listings=rooms.market,
     )

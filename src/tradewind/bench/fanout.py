@@ -19,7 +19,7 @@ from tradewind.bench.now import CLOCK
 from tradewind.bench.population import Population, populate
 from tradewind.bench.watcher import Watcher, cpu_s
 from tradewind.config import Settings
-from tradewind.config.settings import VenueSection
+from tradewind.config.settings import DepthSettings, VenueSection
 from tradewind.core.errors import Unavailable
 from tradewind.core.ids import SignalId
 from tradewind.core.instrument import BINANCE, Environment
@@ -103,7 +103,9 @@ async def running(bed: Bed, place: Place) -> AsyncIterator[App]:
 
 def _settings(bed: Bed, place: Place) -> Settings:
     section = VenueSection(rest_url=place.rest_url, ws_api_url=place.ws_api_url, stream_url=place.stream_url)
-    base = Settings(data_dir=bed.data, kek_file=bed.kek, database=bed.database)
+    # The depth check would slice the fan-out by a book that is modelled: waiting would be timed, not work.
+    off = DepthSettings(enabled=False)
+    base = Settings(data_dir=bed.data, kek_file=bed.kek, database=bed.database, depth=off)
     return replace(
         base,
         venues={

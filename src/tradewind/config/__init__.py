@@ -4,6 +4,7 @@ from tradewind.config.printing import Line, describe, example_toml
 from tradewind.config.reading import known_settings, load_settings
 from tradewind.config.settings import (
     VENUES,
+    DepthSettings,
     LogSettings,
     OrderSettings,
     Settings,
@@ -13,6 +14,7 @@ from tradewind.config.settings import (
 
 __all__ = [
     "VENUES",
+    "DepthSettings",
     "Line",
     "LogSettings",
     "OrderSettings",

@@ -19,6 +19,7 @@ from typing import Any
 
 from tradewind.config.settings import (
     VENUES,
+    DepthSettings,
     LogSettings,
     OrderSettings,
     Settings,
@@ -114,6 +115,8 @@ def _contradictions(settings: Settings) -> list[str]:
     if uses_file and settings.kek_file.resolve().is_relative_to(settings.data_dir.resolve()):
         # Whoever copies the data folder must not get the key with it.
         problems.append(f"kek_file {settings.kek_file} lies inside data_dir: keep the key apart from what it protects.")
+    if settings.depth.refuse_pct < settings.depth.slice_pct:
+        problems.append("depth.refuse_pct is below depth.slice_pct: all slices together must hold at least one.")
     return problems
 
 
@@ -245,6 +248,7 @@ def _build(values: Mapping[str, Any], origins: Mapping[str, str]) -> Settings:
     return Settings(
         **{key: value for key, value in values.items() if "." not in key},
         orders=OrderSettings(**section("orders")),
+        depth=DepthSettings(**section("depth")),
         log=LogSettings(**section("log")),
         sim=SimSettings(**section("sim")),
         venues=types.MappingProxyType(venues),

@@ -54,6 +54,21 @@ class OrderSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DepthSettings:
+    """The comparison of a large fan-out's entries with the order book. Exits are never compared."""
+
+    enabled: bool = _setting(True, "Compare large fan-outs with the book; off: every entry leaves at its plan's time.")
+    allowance_orders: int = _setting(
+        2_000, "Entries worth this many smallest orders of the venue pass without a look at the book.", least=0
+    )
+    within_bps: int = _setting(50, "Asks this near the best one count, in hundredths of a percent.", least=1)
+    slice_pct: int = _setting(25, "One slice of entries takes at most this share of those asks.", least=1)
+    refuse_pct: int = _setting(200, "All slices together take at most this share; the rest is skipped.", least=1)
+    slice_every_ms: int = _setting(1_000, "Time between two slices, in which the book fills again.", least=1)
+    timeout_ms: int = _setting(500, "A book that takes longer counts as unknown.", least=10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
     """What is written to standard error."""
 
@@ -127,6 +142,7 @@ class Settings:
     kek_env: str | None = _setting(None, "Environment variable with the key-encryption key, instead of the file.")
     kek_passphrase_env: str | None = _setting(None, "Environment variable with a passphrase, instead of the file.")
     orders: OrderSettings = field(default_factory=OrderSettings)
+    depth: DepthSettings = field(default_factory=DepthSettings)
     log: LogSettings = field(default_factory=LogSettings)
     sim: SimSettings = field(default_factory=SimSettings)
     venues: Mapping[tuple[VenueName, Environment], VenueSection] = field(default_factory=_default_venues)

@@ -43,6 +43,7 @@ class SkipReason(StrEnum):
     TARGET_PASSED = "target_passed"
     NO_ROOM_FOR_STOP = "no_room_for_stop"
     HOLD = "hold"
+    TOO_LARGE_FOR_THE_BOOK = "too_large_for_the_book"
     NOTHING_HELD = "nothing_held"
 
     @property
@@ -52,7 +53,9 @@ class SkipReason(StrEnum):
 
 
 _R = SkipReason
-_PASSING = frozenset({_R.NO_BALANCE_KNOWN, _R.NO_PRICE, _R.VENUE_UNHEALTHY, _R.INSTRUMENT_HALTED})
+_PASSING = frozenset(
+    {_R.NO_BALANCE_KNOWN, _R.NO_PRICE, _R.VENUE_UNHEALTHY, _R.INSTRUMENT_HALTED, _R.TOO_LARGE_FOR_THE_BOOK}
+)
 
 _TEXTS: Mapping[SkipReason, tuple[str, str]] = {
     _R.STOPPED: (
@@ -162,6 +165,10 @@ _TEXTS: Mapping[SkipReason, tuple[str, str]] = {
     _R.HOLD: (
         "The confidence is too low for an entry: hold.",
         "진입하기에는 신뢰도가 낮아 보류했어요.",
+    ),
+    _R.TOO_LARGE_FOR_THE_BOOK: (
+        "The entries of all accounts together are too large for this market's order book right now.",
+        "모든 계정의 진입 금액을 합치면 지금 이 마켓의 호가창에 비해 너무 커요.",
     ),
     _R.NOTHING_HELD: (
         "Nothing that this source opened is held here.",

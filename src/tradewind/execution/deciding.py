@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from tradewind.core.analysis import UNKNOWN_VIEW, MarketView
 from tradewind.core.decision import Candidate, Exposure, Place, Skip, SkipReason, decide
 from tradewind.core.errors import NotFound
-from tradewind.core.ids import AccountId, DecisionId, IntentId
+from tradewind.core.ids import AccountId, DecisionId, IntentId, UserId
 from tradewind.core.instrument import Environment, Instrument, VenueName
 from tradewind.core.mandate import Mandate
 from tradewind.core.money import EXACT, NOTHING, ZERO, Asset, Money, Price
@@ -87,14 +87,23 @@ class Decider:
     # --- reading ---------------------------------------------------------------------------------
 
     def load(
-        self, tx: Tx, signal: Signal, now: datetime, *, is_source_bound: bool, only: Sequence[AccountId] | None = None
+        self,
+        tx: Tx,
+        signal: Signal,
+        now: datetime,
+        *,
+        is_source_bound: bool,
+        only: Sequence[AccountId] | None = None,
+        of_user: UserId | None = None,
     ) -> Facts:
-        """Read what the decisions need, for all accounts of the signal or for `only` some."""
-        mandates = {mandate.account_id: mandate for mandate in self.roster.mandates(tx, signal.source_id)}
-        holders = self._holders(tx, signal) if signal.action is Action.CLOSE else set()
+        """Read what the decisions need, for all accounts of the signal, for `only` some, or for one user's."""
+        found = self.roster.mandates(tx, signal.source_id)
+        mandates = {each.account_id: each for each in found if of_user in (None, each.user_id)}
+        holders = self._holders(tx, signal, of_user) if signal.action is Action.CLOSE else set()
         wanted = list(only) if only is not None else sorted(set(mandates) | holders)
         accounts = self.roster.facts(tx, wanted, now)
         ids = [account_id for account_id in wanted if account_id in accounts]
+        seq = find_seq(tx, signal.id)
         return Facts(
             signal=signal,
             mandates=mandates,
@@ -104,18 +113,19 @@ class Decider:
             lots=_by_account(open_lots(tx, account_ids=ids)),
             undone=_by_owner(store.committed_spend(tx, ids)),
             week=_by_owner(store.entries_since(tx, ids, min(week_start(now), day_start(now)))),
-            last_close_at=_superseded_at(tx, signal),
+            last_close_at=_superseded_at(tx, signal, seq),
             is_source_bound=is_source_bound,
             order=tuple(ids),
-            signal_seq=find_seq(tx, signal.id),
+            signal_seq=seq,
         )
 
     @staticmethod
-    def _holders(tx: Tx, signal: Signal) -> set[AccountId]:
+    def _holders(tx: Tx, signal: Signal, of_user: UserId | None) -> set[AccountId]:
         """A close reaches every account that holds lots of the source, or has an entry on its way."""
         lots = open_lots(tx, source_id=signal.source_id, base=signal.base)
         entries = store.list_entries_undone(tx, signal.source_id, signal.base)
-        return {each.lot.account_id for each in lots} | {each.order.account_id for each in entries}
+        holding = {each.lot.account_id for each in lots if of_user in (None, each.user_id)}
+        return holding | {each.order.account_id for each in entries if of_user in (None, each.order.user_id)}
 
     # --- deciding --------------------------------------------------------------------------------
 
@@ -139,11 +149,10 @@ class Decider:
         decision_id = DecisionId(self.ids.new())
         row = _decision_row(decision_id, facts.signal, account, mandate, cell, answer, now)
         if isinstance(answer, Skip) or instrument is None:
-            return DecidedAccount(account_id, row, None, None)
+            return DecidedAccount(account_id, row, None, None, answer, candidate)
         intent = self._intent(facts, account, mandate, instrument, decision_id, answer, now)
-        return DecidedAccount(
-            account_id, row, intent, self._order(facts.signal, account, instrument, intent, answer, now)
-        )
+        order = self._order(facts.signal, account, instrument, intent, answer, now)
+        return DecidedAccount(account_id, row, intent, order, answer, candidate)
 
     def _instrument(self, facts: Facts, account: AccountFacts, mandate: Mandate | None) -> Instrument | None:
         signal = facts.signal
@@ -299,9 +308,9 @@ class Decider:
         )
 
 
-def _superseded_at(tx: Tx, signal: Signal) -> datetime | None:
+def _superseded_at(tx: Tx, signal: Signal, seq: int | None) -> datetime | None:
     """When the source last closed this asset; after this very signal if a close has overtaken it meanwhile."""
-    if is_superseded(tx, signal.id):
+    if seq is not None and is_superseded(tx, signal.id):
         # Alert times have whole seconds; the order of arrival is exact.
         return signal.received_at + timedelta(microseconds=1)
     return last_close_at(tx, signal.source_id, signal.base)

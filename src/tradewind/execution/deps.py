@@ -11,11 +11,13 @@ from tradewind.execution.board import FanBoards
 from tradewind.execution.fanout import Dispatcher
 from tradewind.execution.hand import HandDesk
 from tradewind.execution.journal import Journal
+from tradewind.execution.outlook import OutlookDesk
 from tradewind.execution.protect import Protector
 from tradewind.execution.recorder import Recorder
 from tradewind.execution.roster import Roster
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import Db, Tx
+from tradewind.signals.webhook import Listings
 from tradewind.web.principal import Principal
 
 
@@ -36,3 +38,5 @@ class ExecutionDeps:
     own_accounts: Callable[[Tx, UserId], Sequence[AccountId]]
     confirm: Callable[[VenueName, Environment, Sequence[str]], Awaitable[None]]
     demand_signal_visible: Callable[[Tx, Principal, str], None]
+    outlooks: OutlookDesk
+    listings: Listings

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from tradewind.core.decision import Candidate, Place, Skip
 from tradewind.core.ids import AccountId, IntentId, OrderId, SignalId, SourceId, client_order_id
 from tradewind.core.instrument import Environment, Instrument, VenueName
 from tradewind.core.money import NOTHING, ZERO, Asset, Quantity
@@ -51,12 +52,17 @@ class LeaseLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DecidedAccount:
-    """One account's decision, ready to be written: a row, and for a Place its intent and order."""
+    """One account's decision, ready to be written: a row, and for a Place its intent and order.
+
+    `answer` and `candidate` are what the row was made from; they are not written again.
+    """
 
     account_id: AccountId
     decision: Mapping[str, Any]
     intent: Intent | None
     order: Order | None
+    answer: Place | Skip | None = None
+    candidate: Candidate | None = None
 
 
 @dataclass(frozen=True, slots=True)

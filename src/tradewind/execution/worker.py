@@ -7,20 +7,15 @@ The record is one transaction: all decisions, all intended orders, the inbox row
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
-from typing import Protocol
 
-from tradewind.core.ids import AccountId
-from tradewind.core.instrument import Environment, VenueName
 from tradewind.core.order import Order
 from tradewind.core.signal import Action
-from tradewind.execution.deciding import Decider, Facts
 from tradewind.execution.fanout import Dispatcher
-from tradewind.execution.journal import DecidedAccount, Journal
+from tradewind.execution.journal import Journal
 from tradewind.execution.outcomes import Moved
+from tradewind.execution.outlook import Outlook, OutlookDesk
 from tradewind.execution.protect import Protector
 from tradewind.execution.recorder import Recorder
 from tradewind.infra.clock import Clock
@@ -40,14 +35,6 @@ _IDLE_S = 0.25
 _ROUNDS = 3
 
 
-class PriceConfirmer(Protocol):
-    """Makes sure that prices are fresh before a signal is decided."""
-
-    async def confirm(self, venue: VenueName, environment: Environment, symbols: Sequence[str]) -> None:
-        """Ask the venue for prices that are not fresh; what it does not say stays unknown."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Timing:
     """How long the parts of one signal took, in seconds: reading, deciding, recording with its commit."""
@@ -64,12 +51,11 @@ class SignalWorker:
     db: Db
     ids: Ids
     clock: Clock
-    decider: Decider
+    outlooks: OutlookDesk
     journal: Journal
     recorder: Recorder
     dispatcher: Dispatcher
     protector: Protector
-    prices: PriceConfirmer
     lease_s: int
     # Of the signal decided last.
     last_timing: Timing = Timing()
@@ -111,72 +97,38 @@ class SignalWorker:
         return True
 
     async def _decide(self, claimed: Claimed) -> None:
-        now, started = self.clock.now(), self.clock.monotonic()
-        is_bound = claimed.source.is_exchange_bound
-        facts = await self.db.read(lambda tx: self.decider.load(tx, claimed.signal, now, is_source_bound=is_bound))
-        await self._confirm_prices(facts)
-        loaded = self.clock.monotonic()
-        decided = self.decider.decide_all(facts, self.clock.now())
+        outlook = await self.outlooks.of(claimed.signal, is_source_bound=claimed.source.is_exchange_bound)
+        first = outlook
         reached(Point.SIGNAL_DECIDED)
         ready = self.clock.monotonic()
         for attempt in range(_ROUNDS):
             is_last = attempt == _ROUNDS - 1
-            recorded = await self.db.write(
-                partial(self._record, claimed=claimed, facts=facts, decided=decided, is_last=is_last)
-            )
+            recorded = await self.db.write(partial(self._record, claimed=claimed, outlook=outlook, is_last=is_last))
             if recorded is not None:
                 reached(Point.DECISIONS_COMMITTED)
-                self.last_timing = Timing(loaded - started, ready - loaded, self.clock.monotonic() - ready)
+                self.last_timing = Timing(first.load_s, first.decide_s, self.clock.monotonic() - ready)
                 self._hand_on(claimed, *recorded)
                 return
-            facts = await self.db.read(
-                lambda tx: self.decider.load(tx, claimed.signal, self.clock.now(), is_source_bound=is_bound)
-            )
-            decided = self.decider.decide_all(facts, self.clock.now())
-
-    async def _confirm_prices(self, facts: Facts) -> None:
-        wanted: dict[tuple[VenueName, Environment], set[str]] = {}
-        for account in facts.accounts.values():
-            mandate = facts.mandates.get(account.account_id)
-            preference = account.quote if mandate is None else mandate.quote_preference or account.quote
-            instrument = self.decider.quotes.find(
-                account.venue, account.environment, facts.signal.base, preference, facts.signal.quote
-            )
-            if instrument is not None:
-                wanted.setdefault((account.venue, account.environment), set()).add(instrument.symbol)
-        for (venue, environment), symbols in wanted.items():
-            await self.prices.confirm(venue, environment, sorted(symbols))
+            outlook = await self.outlooks.anew(outlook)
 
     def _record(
-        self, tx: Tx, claimed: Claimed, facts: Facts, decided: Sequence[DecidedAccount], *, is_last: bool
+        self, tx: Tx, claimed: Claimed, outlook: Outlook, *, is_last: bool
     ) -> tuple[list[Order], list[Moved]] | None:
         """Write it all if no account moved meanwhile; the last round decides under the lock itself."""
         now = self.clock.now()
         signal = claimed.signal
-        moved = self.journal.moved_accounts(tx, facts.versions)
+        moved = self.journal.moved_accounts(tx, outlook.facts.versions)
         if moved and not is_last:
             return None
         if moved:
-            decided = self._decide_again(tx, claimed, decided, moved, now)
+            outlook = self.outlooks.under_lock(tx, outlook, moved, now)
         denied = []
         if signal.action is Action.CLOSE:
             denied = self.journal.supersede(tx, signal.source_id, signal.base, now)
-        orders = self.journal.record(tx, decided, now)
+        orders = self.journal.record(tx, outlook.decided, now)
         signals.mark_decided(tx, signal.id, claimed.lease_token, now)
         reached(Point.DECISIONS_WRITTEN)
         return orders, denied
-
-    def _decide_again(
-        self, tx: Tx, claimed: Claimed, decided: Sequence[DecidedAccount], moved: set[AccountId], now: datetime
-    ) -> list[DecidedAccount]:
-        only = [each.account_id for each in decided if each.account_id in moved]
-        facts = self.decider.load(tx, claimed.signal, now, is_source_bound=claimed.source.is_exchange_bound, only=only)
-        return [
-            self.decider.decide_one(facts, each.account_id, each.decision["cell"], now)
-            if each.account_id in facts.accounts and each.account_id in moved
-            else each
-            for each in decided
-        ]
 
     def _hand_on(self, claimed: Claimed, orders: list[Order], denied: list[Moved]) -> None:
         _log.info("execution.signal.decided", signal_id=claimed.signal.id, placed=len(orders))

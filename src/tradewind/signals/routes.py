@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Collection
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,6 +13,7 @@ from tradewind.core.ids import SignalId, SourceId
 from tradewind.core.money import plain
 from tradewind.infra.db import Tx
 from tradewind.signals import service
+from tradewind.signals.by_hand import NewSignal, fields_of
 from tradewind.signals.dialect_tradingview import read_draft
 from tradewind.signals.redact import body_hash
 from tradewind.signals.service import Alert
@@ -26,7 +27,6 @@ from tradewind.web.principal import Operator, Principal, Reader, Role, Trader
 
 # What a column of the database can number.
 _SEQ_MAX = 2**63 - 1
-_Decimal = Annotated[str, Field(max_length=40, examples=["67000.5"])]
 
 
 class SourceView(BaseModel):
@@ -61,23 +61,6 @@ class SourceChange(BaseModel):
     name: str | None = Field(default=None, min_length=1, max_length=80)
     is_enabled: bool | None = None
     is_exchange_bound: bool | None = None
-
-
-class NewSignal(BaseModel):
-    """A signal by hand or by program. Decimals are strings; a size needs its kind."""
-
-    model_config = ConfigDict(extra="forbid")
-    source_id: str = Field(max_length=36)
-    action: Literal["open", "close"]
-    symbol: str = Field(max_length=80, examples=["BTC/USDT"])
-    price: _Decimal | None = None
-    stop: _Decimal | None = None
-    stop_percent: _Decimal | None = None
-    targets: list[_Decimal] = Field(default_factory=list, max_length=10)
-    target_percent: _Decimal | None = None
-    size: _Decimal | None = None
-    size_kind: Literal["quote", "base", "percent"] | None = None
-    strategy: str | None = Field(default=None, max_length=120)
 
 
 class SignalView(BaseModel):
@@ -212,7 +195,7 @@ async def _send(deps: SignalDeps, body: NewSignal, caller: Principal, once: Requ
     answered = await deps.db.read(lambda tx: kept_answer(tx, caller.user_id, once, now))
     if answered is not None:
         return answered
-    content = _fields_of(body)
+    content = fields_of(body)
     kept = canonical(content)
     key = hashlib.sha256(f"{caller.user_id}\x1f{once.key}".encode()).hexdigest()
     alert = Alert(draft=read_draft(content, now), sender_id=key, body_hash=body_hash(kept), raw=kept)
@@ -226,23 +209,6 @@ async def _send(deps: SignalDeps, body: NewSignal, caller: Principal, once: Requ
         return Answer.of(202, accepted_view(accepted).model_dump(mode="json"))
 
     return await deps.db.write(lambda tx: once_in_tx(tx, caller.user_id, once, now, work))
-
-
-def _fields_of(body: NewSignal) -> dict[str, Any]:
-    """Write a request as the fields of an alert, so that one reader checks both."""
-    size_field = {"quote": "quote_amount", "base": "quantity", "percent": "percent", None: "quantity"}[body.size_kind]
-    fields: dict[str, Any] = {
-        "action": body.action,
-        "symbol": body.symbol,
-        "price": body.price,
-        "stop": body.stop,
-        "stop_percent": body.stop_percent,
-        "targets": body.targets or None,
-        "target_percent": body.target_percent,
-        size_field: body.size,
-        "strategy": body.strategy,
-    }
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _seq_of(page: PageRequest) -> int | None:
