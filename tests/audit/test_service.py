@@ -34,7 +34,13 @@ def _verify(house: People, anchor: Anchor | None = None) -> AuditProblem | None:
     return house.db.read_now(lambda tx: house.audit.verify(tx, anchor))
 
 
+_MOMENT = "interval '1 microsecond'"
+
+
 def _execute(house: People, statement: str) -> None:
+    is_sqlite = house.db.dialect == "sqlite"
+    for word, here in (("{bytes}", "BLOB" if is_sqlite else "BYTEA"), ("{moment}", "1" if is_sqlite else _MOMENT)):
+        statement = statement.replace(word, here)
     house.db.write_now(lambda tx: tx.execute(text(statement)))
 
 
@@ -56,8 +62,8 @@ def test_verify_when_untouched_then_holds(house: People) -> None:
         ("UPDATE audit_log SET subject = 'account:other' WHERE seq = 3", 3),
         ("UPDATE audit_log SET details = '{}' WHERE seq = 3", 3),
         ("UPDATE audit_log SET user_id = NULL WHERE seq = 3", 3),
-        ("UPDATE audit_log SET at = at + 1 WHERE seq = 3", 3),
-        ("UPDATE audit_log SET hash = zeroblob(32) WHERE seq = 3", 3),
+        ("UPDATE audit_log SET at = at + {moment} WHERE seq = 3", 3),
+        ("UPDATE audit_log SET hash = CAST('00' AS {bytes}) WHERE seq = 3", 3),
         ("DELETE FROM audit_log WHERE seq = 3", 3),
         ("DELETE FROM audit_log WHERE seq = 1", 1),
         ("DELETE FROM audit_log WHERE seq = 10", 10),

@@ -75,9 +75,9 @@ def test_stop_when_filled_then_lot_closed_with_its_dust_on_record(tmp_path: Path
         desk.apply(desk.filled(desk.order(stop), "0.00039", "48400", fill_id="f2"))
         assert desk.held() == []
         rows = desk.db.read_now(lambda tx: tx.execute(text("SELECT quantity, state, state_reason FROM lots")).all())
-        assert [tuple(row) for row in rows] == [("0.0000096", "closed", "dust_left")]
+        assert [(Decimal(row[0]), *row[1:]) for row in rows] == [(Decimal("0.0000096"), "closed", "dust_left")]
         sale = desk.db.read_now(lambda tx: tx.execute(text("SELECT cause, quantity FROM sales")).one())
-        assert tuple(sale) == ("stop", "0.00039")
+        assert (sale.cause, Decimal(sale.quantity)) == ("stop", Decimal("0.00039"))
 
 
 def test_events_when_orders_move_then_every_line_is_an_edge_of_the_table(tmp_path: Path) -> None:

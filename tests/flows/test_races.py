@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -19,6 +18,7 @@ from tradewind.core.money import Price, Quantity
 from tradewind.core.order import OrderState, Side, VenueReport
 from tradewind.core.plan import PlanName
 from tradewind.execution.outcomes import Outcome
+from tradewind.infra.db import Db
 from tradewind.venues.base import VenueFill
 
 ORDER_CALLS = ["POST /api/v3/order"]
@@ -230,19 +230,18 @@ async def test_outcome_when_it_cannot_be_stored_then_other_accounts_go_on(tmp_pa
         assert len(await place.positions(other)) == 2
 
 
-async def test_database_when_locked_by_another_for_long_then_the_platform_lives(tmp_path: Path) -> None:
+async def test_fault_66_database_when_locked_by_another_for_long_then_the_platform_lives(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
         (person,) = place.people([PlanName.PRO])
         await place.start_platform()
         await place.link(person)
         await _bought(place, person)
-        path = place.settings.database_url.removeprefix("sqlite:///")
-        other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        other = Db.open(place.settings.database_url)
         try:
-            other.execute("BEGIN IMMEDIATE")
-            await place.fault("stream_drop", stream="user", times=1)
-            await asyncio.sleep(7)
-            other.execute("ROLLBACK")
+            with other.engine.connect() as writing, writing.begin() as lock:
+                await place.fault("stream_drop", stream="user", times=1)
+                await asyncio.sleep(7)
+                lock.rollback()
         finally:
             other.close()
         _, closed = await place.alert(close_alert())

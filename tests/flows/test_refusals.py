@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import text
 from tests.support.platform import World, open_alert, world
 
 from tradewind.core.plan import PlanName
+from tradewind.infra.db import Db
 
 
 def _rows(place: World, table: str) -> int:
-    path = place.settings.database_url.removeprefix("sqlite:///")
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
-        count = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-    connection.close()
-    return int(count)
+    db = Db.open(place.settings.database_url)
+    try:
+        return int(db.read_now(lambda tx: tx.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()))
+    finally:
+        db.close()
 
 
 async def test_alerts_when_wrong_then_clear_answer_and_nothing_stored(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from scripts.new_migration import all_tables, write_migration
 from sqlalchemy import inspect, text
+from tests.support.database import address
 
 from tradewind.core.errors import Conflict
 from tradewind.infra.db import Db, Tx
@@ -26,9 +27,16 @@ from tradewind.infra.migrate import (
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Db]:
-    opened = Db.open(f"sqlite:///{tmp_path}/tradewind.db")
+    opened = Db.open(address(tmp_path / "tradewind.db"))
     yield opened
     opened.close()
+
+
+# In the database's own words, conditions included.
+_INDEXES = {
+    "sqlite": "SELECT tbl_name, sql FROM sqlite_master WHERE type = 'index'",
+    "postgresql": "SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = 'public'",
+}
 
 
 def shape(db: Db) -> dict[str, object]:
@@ -37,7 +45,7 @@ def shape(db: Db) -> dict[str, object]:
     def read(tx: Tx) -> dict[str, object]:
         inspector = inspect(tx)
         indexes: dict[str, list[str]] = {}
-        for table, sql in tx.execute(text("SELECT tbl_name, sql FROM sqlite_master WHERE type = 'index'")):
+        for table, sql in tx.execute(text(_INDEXES[tx.dialect.name])):
             indexes.setdefault(table, []).append(" ".join(str(sql).split()))
         return {
             name: (
@@ -55,13 +63,19 @@ def shape(db: Db) -> dict[str, object]:
     return db.read_now(read)
 
 
+def _indexes_of(table: object) -> list[str]:
+    assert isinstance(table, tuple)
+    return [str(index) for index in table[4]]
+
+
 def test_upgrade_when_database_is_empty_gives_the_tables_of_the_code(db: Db, tmp_path: Path) -> None:
     upgrade_schema(db)
-    direct = Db.open(f"sqlite:///{tmp_path}/direct.db")
+    direct = Db.open(address(tmp_path / "direct.db"))
     direct.write_now(lambda tx: all_tables().create_all(tx))
     expected = shape(direct)
     direct.close()
     assert len(expected) > 10
+    assert any("WHERE" in index for table in expected.values() for index in _indexes_of(table))
     assert shape(db) == expected, "run: python scripts/new_migration.py"
 
 

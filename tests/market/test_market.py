@@ -12,6 +12,7 @@ from typing import cast
 
 import pytest
 from tests.support.clock import ManualClock
+from tests.support.database import address
 from tests.support.market_builders import OutsideVenue, instrument, ticker
 
 from tradewind.core.errors import NotFound
@@ -38,7 +39,7 @@ BTCUSDT, BTCUSDC, ETHBTC = (
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Db]:
-    made = Db.open(f"sqlite:///{tmp_path / 'market.db'}")
+    made = Db.open(address(tmp_path / "market.db", is_migrated=True))
     metadata.create_all(made.engine)
     yield made
     made.close()

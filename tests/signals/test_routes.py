@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import text
+from tests.support.db import bytes_of
 from tests.support.people import People, browser, people
 from tests.support.signal_builders import zulu
 
@@ -285,8 +285,7 @@ async def test_source_when_created_shows_its_address_once(house: House) -> None:
 
 
 def test_token_when_stored_is_a_hash_only(house: House, tmp_path: Path) -> None:
-    house.people.db.read_now(lambda tx: tx.execute(text("PRAGMA wal_checkpoint")))
-    stored = b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.is_file())
+    stored = bytes_of(tmp_path)
     assert b"source.created" in stored
     assert house.source.token.encode() not in stored
     assert house.source.token not in repr(house.source)

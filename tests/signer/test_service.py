@@ -120,15 +120,16 @@ async def test_sign_when_the_rows_of_two_accounts_were_swapped_then_neither_open
         "UPDATE credentials SET version = version + 1",
         "UPDATE credentials SET user_id = 'somebody else'",
         "UPDATE accounts SET venue = 'upbit'",
-        "UPDATE credentials SET sealed_secret = x'01'",
-        "UPDATE credentials SET sealed_secret = zeroblob(97)",
+        "UPDATE credentials SET sealed_secret = CAST('1' AS {bytes})",
+        "UPDATE credentials SET sealed_secret = CAST('{zeros}' AS {bytes})",
         "DELETE FROM tenant_keys WHERE tenant_id <> 'platform'",
     ],
 )
 async def test_sign_when_the_stored_key_was_tampered_with_then_no_signature_and_no_secret_comes_out(
     rooms: Accommodation, ann: AccountRow, change: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rooms.house.db.write_now(lambda tx: tx.execute(text(change)))
+    words = {"bytes": "BYTEA" if rooms.house.db.dialect == "postgresql" else "BLOB", "zeros": "0" * 97}
+    rooms.house.db.write_now(lambda tx: tx.execute(text(change.format(**words))))
     rooms.signer.forget(ann.id)
     with pytest.raises((CredentialRefused, SigningRefused)) as caught:
         await rooms.signer.for_account(ann.id).sign(_READ)

@@ -20,6 +20,11 @@ class ManualClock:
     def monotonic(self) -> float:
         return self._monotonic
 
+    @property
+    def has_sleepers(self) -> bool:
+        """Say whether anybody waits for a time: whoever advances before that is too early."""
+        return bool(self._sleepers)
+
     async def sleep(self, seconds: float) -> None:
         if seconds <= 0:
             await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""A fresh SQLite database with every table of the rooms asked for."""
+"""A fresh database with every table of the rooms asked for."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.support.database import address, databases
 
 import tradewind
 from tradewind.infra.db import Db, metadata
@@ -24,7 +26,7 @@ def load_tables(rooms: Sequence[str] | None = None) -> None:
 def fresh_db(folder: Path, rooms: Sequence[str] | None = None) -> Iterator[Db]:
     """Open a new database in `folder` with its tables made from the metadata; closed at the end."""
     load_tables(rooms)
-    db = Db.open(f"sqlite:///{folder / 'tradewind.db'}")
+    db = Db.open(address(folder / "tradewind.db", is_migrated=True))
     try:
         metadata.create_all(db.engine)
         yield db
@@ -34,4 +36,4 @@ def fresh_db(folder: Path, rooms: Sequence[str] | None = None) -> Iterator[Db]:
 
 def bytes_of(folder: Path) -> bytes:
     """Everything the database has on disk: file, WAL and what else lies beside them."""
-    return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+    return b"".join(path.read_bytes() for path in sorted(databases.files(folder)) if path.is_file())

@@ -1,4 +1,4 @@
-"""A journal on a real SQLite file, with builders for orders and fills."""
+"""A journal on a real database, with builders for orders and fills."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.clock import ManualClock
+from tests.support.database import address
 
 from tradewind.core.ids import AccountId, FillId, IntentId, LotId, OrderId, SourceId, UserId, VenueOrderId
 from tradewind.core.instrument import BINANCE, Environment, Instrument
@@ -194,7 +195,7 @@ def order_id(text: str) -> OrderId:
 @contextmanager
 def journal_desk(folder: Path) -> Iterator[Desk]:
     """Open a fresh database with the product's own schema and a journal on it."""
-    db = Db.open(f"sqlite:///{folder / 'journal.db'}")
+    db = Db.open(address(folder / "journal.db", is_migrated=True))
     try:
         upgrade_schema(db)
         clock = ManualClock()

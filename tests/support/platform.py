@@ -18,6 +18,7 @@ from typing import Any
 
 import aiohttp
 import uvicorn
+from tests.support.database import address
 
 from tradewind.app import App, build
 from tradewind.audit.service import Audit
@@ -281,8 +282,9 @@ async def world(folder: Path, *, orders: OrderSettings = FAST_ORDERS, **settings
     addresses = await sim.start()
     data_dir = folder / "data"
     data_dir.mkdir()
+    database = address(data_dir / "tradewind.db", is_migrated=True)
     chosen = replace(
-        Settings(data_dir=data_dir, kek_file=folder / "kek", orders=orders),
+        Settings(data_dir=data_dir, database=database, kek_file=folder / "kek", orders=orders),
         venues={
             (BINANCE, Environment.PAPER): VenueSection(
                 rest_url=addresses.rest_url, ws_api_url=addresses.ws_api_url, stream_url=addresses.stream_url

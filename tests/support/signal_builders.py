@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from tests.support.database import address
+
 from tradewind.core.ids import SignalId, SourceId
 from tradewind.infra.db import Db, Tx, metadata
 from tradewind.signals import service, store
@@ -71,7 +73,7 @@ def add_source(tx: Tx, made: Source, token: str = TOKEN) -> Source:
 @contextmanager
 def signals_db(folder: Path) -> Iterator[Db]:
     """A fresh database with every table known so far, and the sources `one` and `two`."""
-    db = Db.open(f"sqlite:///{folder / 'signals.db'}")
+    db = Db.open(address(folder / "signals.db", is_migrated=True))
     try:
         metadata.create_all(db.engine)
         db.write_now(lambda tx: add_source(tx, source("one")))

@@ -4,134 +4,91 @@ A transaction is a synchronous function of a `Tx` that runs on a database thread
 network call can ever stand between BEGIN and COMMIT (order-protocol.md section 3.6, invariant I-24).
 Services take `tx`; only the edge calls `Db.write` or `Db.read`.
 
-SQLite: WAL, synchronous=FULL always, one writer thread, every write begins IMMEDIATE. Statements are
-SQLAlchemy Core and avoid what PostgreSQL lacks, so that it joins without another line.
+Writes are one at a time and in full order, at SQLite and at PostgreSQL (db_sqlite.py and db_postgresql.py say how);
+reads see one moment and hold nobody up. Statements are SQLAlchemy Core and the same for both.
 
 A COMMIT that fails is in doubt (it may be on disk): `CommitInDoubt` is raised, `on_doubt` is told, and the
-process must stop sending, exit and recover from disk (order-protocol.md section 3.6).
+process must stop sending, exit and recover from disk (order-protocol.md section 3.6). Anything that fails before
+COMMIT has changed nothing. A server that is away is waited for, half a minute from the moment it went.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import BigInteger, Connection, DateTime, Engine, MetaData, Numeric, String, create_engine, event, text
-from sqlalchemy.engine import URL, Dialect, make_url
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import QueuePool
-from sqlalchemy.types import TypeDecorator, TypeEngine
+import psycopg
+from psycopg.pq import TransactionStatus
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from tradewind.core.errors import Conflict, InvalidInput
-from tradewind.infra.clock import from_ms
+from tradewind.core.errors import InvalidInput
+from tradewind.infra.db_errors import CommitInDoubt, OwnerLost, Unreachable, is_conflict
+from tradewind.infra.db_postgresql import PostgreSQL, SessionLock
+from tradewind.infra.db_sqlite import OwnerLock, sqlite_engine
+from tradewind.infra.db_types import Exact, UtcTime, metadata
 
 T = TypeVar("T")
 Tx = Connection
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-# Readers see the last commit (WAL) and never hold up the writer; four serve the web side of one process.
+# Readers see the last commit and never hold up the writer; four serve the web side of one process.
 _READ_THREADS = 4
-_BUSY_TIMEOUT_MS = 5_000
-
-
-class Exact(TypeDecorator[Decimal]):
-    """A Decimal, exact: NUMERIC at PostgreSQL, text at SQLite. Never compared or summed in SQL."""
-
-    impl = String
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Choose the column type of the dialect."""
-        if dialect.name == "postgresql":
-            return dialect.type_descriptor(Numeric(asdecimal=True))
-        return dialect.type_descriptor(String(64))
-
-    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
-        """Write exactly; a float is an error of ours."""
-        if value is None:
-            return None
-        if not isinstance(value, Decimal):
-            raise TypeError(f"an Exact column takes Decimal, got {type(value).__name__}")
-        return value if dialect.name == "postgresql" else format(value, "f")
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """Read exactly."""
-        return None if value is None else Decimal(value)
-
-
-class UtcTime(TypeDecorator[datetime]):
-    """A UTC time: timestamptz at PostgreSQL, integer microseconds at SQLite (they sort and compare)."""
-
-    impl = BigInteger
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Choose the column type of the dialect."""
-        if dialect.name == "postgresql":
-            return dialect.type_descriptor(DateTime(timezone=True))
-        return dialect.type_descriptor(BigInteger())
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        """Refuse a time without zone."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a time without zone is not a time")
-        if dialect.name == "postgresql":
-            return value
-        moment = value.astimezone(UTC)
-        return int(moment.replace(microsecond=0).timestamp()) * 1_000_000 + moment.microsecond
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """Return a UTC-aware time."""
-        if value is None:
-            return None
-        if isinstance(value, datetime):
-            return value.astimezone(UTC)
-        return from_ms(value // 1_000).replace(microsecond=value % 1_000_000)
-
-
-class CommitInDoubt(Exception):
-    """COMMIT failed: the transaction may or may not be on disk. Stop sending, exit, recover from disk."""
+# A server that restarts or fails over is back within this; measured from the moment it was missed.
+_OUTAGE_S = 30.0
+_LOOK_AGAIN_S = 0.2
+# A transaction that another one had to be rolled back for is done again, whole: it has no effect but its own.
+_CONFLICT_ATTEMPTS = 5
+_CONFLICT_PAUSE_S = 0.02
 
 
 class Db:
     """The database of one process. `open` it once; pass it to the edges."""
 
-    def __init__(self, writer: Engine, reader: Engine, *, on_doubt: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        writer: Engine,
+        reader: Engine,
+        *,
+        server: PostgreSQL | None = None,
+        on_doubt: Callable[[], None] | None = None,
+    ) -> None:
         self._writer = writer
         self._reader = reader
+        self._server = server
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="db-write")
         self._read_threads = ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="db-read")
         self._after_commit: list[Callable[[], None]] = []
+        self._closing = threading.Event()
+        self._was_reached = False
+        self._away_since: float | None = None
         self.on_doubt = on_doubt
 
     @classmethod
-    def open(cls, url: str) -> Db:
-        """Open `sqlite:///path` (the folder must exist). Raises InvalidInput for another dialect."""
-        parsed = make_url(url)
-        if parsed.get_backend_name() != "sqlite":
-            raise InvalidInput(
-                "database_not_supported",
-                f"The database dialect {parsed.get_backend_name()!r} is not supported yet. Use sqlite:///path/to/file.",
+    def open(cls, url: str, *, is_owner: bool = False) -> Db:
+        """Open `sqlite:///path` (the folder must exist) or `postgresql+psycopg://user@host/name`.
+
+        `is_owner`: no other process may own it meanwhile; the first write raises Conflict where one does (only at
+        PostgreSQL: a file is owned by `owner_lock`). Raises InvalidInput for another dialect. Connects at first use.
+        """
+        parsed = parsed_address(url)
+        if parsed.get_backend_name() == "sqlite":
+            return cls(
+                sqlite_engine(parsed, is_writer=True, connections=1),
+                sqlite_engine(parsed, is_writer=False, connections=_READ_THREADS),
             )
-        return cls(_sqlite_engine(parsed, is_writer=True), _sqlite_engine(parsed, is_writer=False))
+        server = PostgreSQL(parsed, is_owner=is_owner)
+        return cls(
+            server.engine(is_writer=True, connections=1),
+            server.engine(is_writer=False, connections=_READ_THREADS),
+            server=server,
+        )
 
     @property
     def dialect(self) -> str:
@@ -141,6 +98,12 @@ class Db:
     def engine(self) -> Engine:
         """The writing engine, for migrations."""
         return self._writer
+
+    @property
+    def away_s(self) -> float:
+        """Since when the server has not been reached, in seconds; 0 while it is there."""
+        since = self._away_since
+        return 0.0 if since is None else time.monotonic() - since
 
     def after_commit(self, call: Callable[[], None]) -> None:
         """Call this on the event loop after every committed write; it must be quick and must not raise."""
@@ -166,103 +129,160 @@ class Db:
 
     def write_now(self, work: Callable[[Tx], T]) -> T:
         """As `write`, on the calling thread: for commands outside an event loop."""
-        with self._writer.connect() as tx:
-            transaction = tx.begin()
+        attempt = 0
+        while True:
+            attempt += 1
             try:
-                result = work(tx)
-            except BaseException:
-                transaction.rollback()
-                raise
-            try:
-                transaction.commit()
-            except (SQLAlchemyError, OSError) as error:
-                if self.on_doubt is not None:
-                    self.on_doubt()
-                raise CommitInDoubt(f"COMMIT failed: {type(error).__name__}") from error
-            return result
+                with self._begun(self._writer) as tx:
+                    return self._committed(tx, work)
+            except DBAPIError as error:
+                if attempt == _CONFLICT_ATTEMPTS or not is_conflict(error):
+                    raise
+                self._closing.wait(_CONFLICT_PAUSE_S * attempt)
 
     def read_now(self, work: Callable[[Tx], T]) -> T:
         """As `read`, on the calling thread."""
-        with self._reader.connect() as tx:
+        with self._begun(self._reader) as tx:
             return work(tx)
 
     def close(self) -> None:
         """End the threads and connections."""
+        self._closing.set()
         self._write_thread.shutdown(wait=True)
         self._read_threads.shutdown(wait=True)
         self._writer.dispose()
         self._reader.dispose()
 
+    @contextlib.contextmanager
+    def _begun(self, engine: Engine) -> Iterator[Tx]:
+        """Give a connection with an open transaction; what is not committed in it is rolled back."""
+        tx = self._begin(engine)
+        try:
+            yield tx
+        finally:
+            tx.close()
 
-def _sqlite_engine(url: URL, *, is_writer: bool) -> Engine:
-    if url.database in (None, "", ":memory:"):
-        raise InvalidInput("database_in_memory", "An in-memory database would forget orders. Name a file.")
-    pool = {"poolclass": QueuePool, "pool_size": 1 if is_writer else _READ_THREADS, "max_overflow": 1}
-    engine = create_engine(
-        url,
-        connect_args={"check_same_thread": False, "timeout": _BUSY_TIMEOUT_MS / 1_000},
-        # An error's text would otherwise quote the statement's values into logs.
-        hide_parameters=True,
-        **pool,
-    )
-    begin = "BEGIN IMMEDIATE" if is_writer else "BEGIN"
+    def _begin(self, engine: Engine) -> Tx:
+        """Open a transaction; nothing has been asked yet, so a server that is away is simply asked again."""
+        while True:
+            try:
+                tx = engine.connect()
+                try:
+                    tx.begin()
+                except BaseException:
+                    tx.close()
+                    raise
+            except (DBAPIError, Unreachable) as error:
+                if self._server is None or not self._is_worth_waiting(error):
+                    raise
+                self._closing.wait(_LOOK_AGAIN_S)
+            except OwnerLost:
+                self._doubt()
+                raise
+            else:
+                self._was_reached, self._away_since = True, None
+                return tx
 
-    @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _record: Any) -> None:
-        # SQLAlchemy opens transactions itself (below), so the driver must not.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=FULL")
-        cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
-        if not is_writer:
-            cursor.execute("PRAGMA query_only=ON")
-        cursor.close()
+    def _is_worth_waiting(self, error: DBAPIError | Unreachable) -> bool:
+        """Say whether a failed beginning is an outage that may still end in time."""
+        assert self._server is not None, "only a server can be away"
+        if self._closing.is_set() or _was_answered(error):
+            return False
+        now = time.monotonic()
+        self._away_since = self._away_since or now
+        # A server that was never there is more likely a wrong address than a restart.
+        is_known = self._was_reached or isinstance(error, Unreachable) or self._server.is_starting()
+        return is_known and now - self._away_since < _OUTAGE_S
 
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+    def _committed(self, tx: Tx, work: Callable[[Tx], T]) -> T:
+        try:
+            result = work(tx)
+            _demand_commitable(tx)
+        except BaseException:
+            # A connection that is gone has rolled back already; what went wrong is the error to tell.
+            with contextlib.suppress(SQLAlchemyError):
+                tx.rollback()
+            raise
+        try:
+            tx.commit()
+        except (SQLAlchemyError, OSError) as error:
+            self._doubt()
+            raise CommitInDoubt(f"COMMIT failed: {type(error).__name__}") from error
+        return result
 
-    return engine
+    def _doubt(self) -> None:
+        if self.on_doubt is not None:
+            self.on_doubt()
 
 
-class OwnerLock:
-    """One `serve` per SQLite file: an advisory lock on a file beside it, freed when the process dies."""
+def _was_answered(error: DBAPIError | Unreachable) -> bool:
+    """Say whether the server is there and said no (a lock it waited for in vain), rather than not there."""
+    if isinstance(error, Unreachable):
+        return False
+    return getattr(error.orig, "sqlstate", None) is not None and not error.connection_invalidated
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._fd: int | None = None
+
+def _demand_commitable(tx: Tx) -> None:
+    """Raise if a statement failed and the work went on: PostgreSQL would answer COMMIT with a silent ROLLBACK."""
+    connection: Any = tx.connection.dbapi_connection
+    if isinstance(connection, psycopg.Connection):
+        status = connection.info.transaction_status
+        if status is not TransactionStatus.INTRANS:
+            raise TransactionBroken(f"a statement failed inside the transaction, which is {status.name} now")
+
+
+class TransactionBroken(RuntimeError):
+    """Work went on after a failed statement: a mistake of ours; nothing of it is kept."""
+
+
+def parsed_address(url: str) -> URL:
+    """Parse a database address. Raises InvalidInput with the forms that are understood."""
+    forms = "Write it as sqlite:///path/to/file or postgresql://user@host/name."
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise InvalidInput("database_address", f"The database address cannot be read. {forms}") from None
+    backend = parsed.get_backend_name()
+    if backend not in ("sqlite", "postgresql") or parsed.drivername not in _DRIVERS:
+        raise InvalidInput("database_not_supported", f"The database {parsed.drivername!r} is not supported. {forms}")
+    if backend == "postgresql" and not parsed.database:
+        raise InvalidInput("database_address", f"The database address names no database. {forms}")
+    return parsed
+
+
+_DRIVERS = ("sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg")
+
+
+def shown_address(url: str) -> str:
+    """Write a database address for people and logs: where it is, and no secret."""
+    parsed = parsed_address(url)
+    if parsed.get_backend_name() == "sqlite":
+        return str(parsed.database)
+    shown = URL.create("postgresql", parsed.username, None, parsed.host, parsed.port, parsed.database)
+    return shown.render_as_string()
+
+
+class ProcessLock(Protocol):
+    """Lets one process at a time run on a database."""
 
     def acquire(self) -> None:
-        """Take the lock. Raises Conflict naming the process that holds it."""
-        import fcntl  # not on Windows, where SQLite's own locks have to do
-
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.read(fd, 32).decode("ascii", "replace").strip() or "unknown"
-            os.close(fd)
-            raise Conflict(
-                "database_in_use",
-                f"Another Tradewind (process {holder}) runs on this database. Stop it first, or give this one "
-                "its own database with --database.",
-            ) from None
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, str(os.getpid()).encode("ascii"), 0)
-        self._fd = fd
+        """Take the lock. Raises Conflict naming who holds it."""
 
     def release(self) -> None:
         """Free the lock; harmless when not held."""
-        if self._fd is not None:
-            with contextlib.suppress(OSError):
-                os.close(self._fd)
-            self._fd = None
+
+
+def owner_lock(url: str) -> ProcessLock:
+    """Return the lock of a database's owner: a file beside an SQLite file, a session's lock at PostgreSQL."""
+    parsed = parsed_address(url)
+    if parsed.get_backend_name() == "sqlite":
+        file = Path(parsed.database or "")
+        return OwnerLock(file.with_name(file.name + ".lock"))
+    return SessionLock(parsed)
 
 
 def integrity_problem(db: Db) -> str | None:
-    """Ask the database whether its file is whole; None if it is."""
+    """Ask the database whether its file is whole; None if it is (PostgreSQL looks at its own pages as it reads)."""
     if db.dialect != "sqlite":
         return None
     answer = db.read_now(lambda tx: tx.execute(text("PRAGMA quick_check(1)")).scalar_one())
@@ -274,8 +294,12 @@ __all__ = [
     "Db",
     "Exact",
     "OwnerLock",
+    "OwnerLost",
+    "ProcessLock",
     "Tx",
     "UtcTime",
     "integrity_problem",
     "metadata",
+    "owner_lock",
+    "shown_address",
 ]
