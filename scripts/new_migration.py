@@ -49,6 +49,8 @@ def _render(kind: str, item: Any, context: Any) -> str | bool:
 def write_migration(message: str, scripts: Path = SCRIPTS) -> list[Path]:
     """Compare the tables with the migrations on a scratch database; return the files written."""
     before = set((scripts / "versions").glob("[0-9]*.py"))
+    # Numbers need not be without gaps: the next one is above them all.
+    newest = max((int(path.name[:4]) for path in before), default=0)
     slug = re.sub(r"[^a-z0-9]+", "_", message.lower()).strip("_")
     with tempfile.TemporaryDirectory() as folder:
         db = Db.open(f"sqlite:///{folder}/scratch.db")
@@ -60,7 +62,7 @@ def write_migration(message: str, scripts: Path = SCRIPTS) -> list[Path]:
             config.set_main_option("script_location", str(scripts).replace("%", "%%"))
             config.set_main_option("file_template", f"%%(rev)s_{slug}")
             config.attributes.update(connection=tx, metadata=all_tables(), render_item=_render, batch=bool(before))
-            command.revision(config, message=message, rev_id=f"{len(before) + 1:04d}", autogenerate=True)
+            command.revision(config, message=message, rev_id=f"{newest + 1:04d}", autogenerate=True)
 
         db.write_now(compare)
         db.close()

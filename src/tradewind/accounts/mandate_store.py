@@ -111,4 +111,6 @@ def _mandate(row: Row[Any], prefix: str) -> Mandate:
         follows_source_size=of("follows_source_size"),
         quote_preference=None if quote is None else Asset(quote),
         allows_adding=of("allows_adding"),
+        is_preferred=of("is_preferred"),
+        trades_beside_preferred=of("trades_beside_preferred"),
     )

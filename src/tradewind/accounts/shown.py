@@ -92,6 +92,12 @@ class TermsBody(Strict):
     follows_source_size: bool | None = None
     quote_preference: AssetName | None = None
     allows_adding: bool | None = None
+    is_preferred: bool | None = Field(
+        default=None, description="of your accounts that follow this source, only preferred ones trade its entries"
+    )
+    trades_beside_preferred: bool | None = Field(
+        default=None, description="trade entries with this account even where another one is preferred"
+    )
 
     def terms(self) -> Mapping[str, Any]:
         """Return the terms that were given; null takes away what may be missing, else it counts as left out.
@@ -198,6 +204,8 @@ class MandateOut(BaseModel):
     follows_source_size: bool
     quote_preference: str | None
     allows_adding: bool
+    is_preferred: bool
+    trades_beside_preferred: bool
 
 
 class RequirementsOut(BaseModel):

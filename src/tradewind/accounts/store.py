@@ -18,6 +18,7 @@ from sqlalchemy import (
     String,
     Table,
     delete,
+    false,
     insert,
     select,
     text,
@@ -112,6 +113,8 @@ mandates = Table(
     Column("quote_preference", String(20), nullable=True),
     Column("allows_adding", Boolean, nullable=False),
     Column("created_at", UtcTime, nullable=False),
+    Column("is_preferred", Boolean, nullable=False, server_default=false()),
+    Column("trades_beside_preferred", Boolean, nullable=False, server_default=false()),
     Index("uq_mandates_account_id_source_id", "account_id", "source_id", unique=True),
 )
 

@@ -18,6 +18,7 @@ from tradewind.infra.clock import Clock
 from tradewind.infra.db import CommitInDoubt, Db
 from tradewind.infra.log import logger
 from tradewind.market.service import Market
+from tradewind.portfolio.holding import ShownPrice
 from tradewind.signer.service import InProcessSigner
 from tradewind.venues.base import Depth, Protection, Signer, VenueClient
 from tradewind.venues.registry import Venues
@@ -44,6 +45,8 @@ class Desk:
     clock: Clock
     price_age_max_s: float
     credentials: CredentialWatch
+    # Where prices to show come from when an account's own venue has none.
+    price_place: tuple[VenueName, Environment] | None = None
 
     def client(self, venue: VenueName, environment: Environment) -> VenueClient:
         """Return the client of a venue. Raises NotFound."""
@@ -78,10 +81,23 @@ class Desk:
             return None
         return point.price
 
-    def price_now(self, venue: VenueName, environment: Environment, symbol: str) -> tuple[Price, float] | None:
-        """Return the last known price and its age in seconds."""
+    def shown_price(self, venue: VenueName, environment: Environment, symbol: str) -> ShownPrice | None:
+        """Return the last known price to show, from the platform's price venue where the own one has said nothing.
+
+        For people's eyes only: no order, stop or target is ever decided by it (order-protocol.md section 5).
+        """
         point = self.market.price(venue, environment, symbol)
-        return None if point is None else (point.price, point.age_s(self.clock.now()))
+        if point is not None:
+            return ShownPrice(point.price, point.age_s(self.clock.now()), venue)
+        own, place = self.market.instrument(venue, environment, symbol), self.price_place
+        if own is None or place is None or place == (venue, environment):
+            return None
+        same = self.market.find(*place, own.base, own.quote)
+        if same is None or same.quote != own.quote:
+            return None
+        self.market.watch(*place, [same.symbol])
+        point = self.market.price(*place, same.symbol)
+        return None if point is None else ShownPrice(point.price, point.age_s(self.clock.now()), place[0])
 
     async def confirm(self, venue: VenueName, environment: Environment, symbols: Sequence[str]) -> None:
         """Make sure prices are fresh, asking the venue where needed; from now on they are kept fresh."""

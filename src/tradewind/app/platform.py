@@ -27,7 +27,7 @@ from tradewind.config import Settings
 from tradewind.core.depth import DepthRules
 from tradewind.core.errors import NotFound
 from tradewind.core.ids import SourceId, UserId
-from tradewind.core.instrument import BINANCE, Environment
+from tradewind.core.instrument import BINANCE, Environment, VenueName
 from tradewind.execution import service as execution
 from tradewind.identity.service import Identity
 from tradewind.infra.bus import InProcessBus
@@ -144,7 +144,9 @@ def build(settings: Settings, *, clock: Clock | None = None, web: Callable[[Room
     mandates = Mandates(clock, ids, audit, _source_check(sources))
     places = Places()
     credentials = CredentialWatch(db, accounts, clock, places.of)
-    desk = Desk(venues, signer, market, clock, float(settings.orders.watch_price_age_s), credentials)
+    desk = Desk(
+        venues, signer, market, clock, float(settings.orders.watch_price_age_s), credentials, _price_place(settings)
+    )
     roster = PlatformRoster(
         accounts,
         mandates,
@@ -228,6 +230,13 @@ def _linker(settings: Settings, ground: _Ground, accounts: Accounts, signer: InP
         key_test=KeyTest(venues.client, settings.egress),
         on_linked=_keep_balances(ground.clock),
     )
+
+
+def _price_place(settings: Settings) -> tuple[VenueName, Environment] | None:
+    """Real prices before modelled ones; those of a testnet are nobody's reference."""
+    venue = VenueName(settings.price_venue)
+    wanted = (Environment.LIVE, Environment.PAPER)
+    return next(((venue, each) for each in wanted if settings.is_enabled(venue, each)), None)
 
 
 def _paper_keys(settings: Settings, paper: PaperVenue | None) -> PaperKeys | None:

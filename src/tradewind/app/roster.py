@@ -14,7 +14,7 @@ from tradewind.billing.service import Billing
 from tradewind.core.gate import Closed, CredentialState, GateInputs, gate
 from tradewind.core.gate_text import GateCode
 from tradewind.core.ids import AccountId, OrderId, SourceId
-from tradewind.core.instrument import Environment
+from tradewind.core.instrument import Environment, VenueName
 from tradewind.core.mandate import Mandate
 from tradewind.core.order import GateKind, Order
 from tradewind.core.plan import DEFAULT_PLANS, Plan, PlanName
@@ -109,6 +109,7 @@ class PlatformRoster:
             caps=Caps(self.switches.min_order_quote, row.max_order_quote, row.max_day_quote),
             quote=row.quote_asset,
             is_stand_in=row.is_stand_in,
+            preferred_venue=None if person.preferred_venue is None else VenueName(person.preferred_venue),
         )
 
     def _gate(self, row: AccountRow, person: User, plan: Plan | None, now: datetime) -> GateInputs:

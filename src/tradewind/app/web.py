@@ -84,7 +84,7 @@ def build_asgi(rooms: Rooms) -> FastAPI:
     signal_deps = _signal_deps(rooms)
     routers = [
         market_routes.build_router(rooms.market, rooms.clock),
-        identity_routes.build_router(identity_routes.IdentityDeps(rooms.db, rooms.clock, rooms.identity, login)),
+        identity_routes.build_router(_identity_deps(rooms, login)),
         billing_routes.build_router(billing_routes.BillingDeps(rooms.db, rooms.billing, rooms.identity)),
         accounts_routes.build_router(
             accounts_routes.AccountsDeps(
@@ -100,7 +100,7 @@ def build_asgi(rooms: Rooms) -> FastAPI:
         ),
         execution_routes.build_router(_execution_deps(rooms, signal_deps)),
         portfolio_routes.build_router(
-            portfolio_routes.PortfolioDeps(rooms.db, rooms.clock, rooms.engine.desk.price_now)
+            portfolio_routes.PortfolioDeps(rooms.db, rooms.clock, rooms.engine.desk.shown_price)
         ),
         signals_routes.build_router(signal_deps),
         stream_routes.build_router(rooms.hub, rooms.clock),
@@ -112,6 +112,11 @@ def build_asgi(rooms: Rooms) -> FastAPI:
         app.include_router(router, prefix=API)
     app.include_router(build_webhook_router(signal_deps), include_in_schema=False)
     return app
+
+
+def _identity_deps(rooms: Rooms, login: Login) -> identity_routes.IdentityDeps:
+    venues = {str(venue) for venue, _ in rooms.settings.venues}
+    return identity_routes.IdentityDeps(rooms.db, rooms.clock, rooms.identity, login, venues)
 
 
 def _signal_deps(rooms: Rooms) -> SignalDeps:

@@ -127,6 +127,11 @@ class Settings:
     egress_addresses: str = _setting(
         "", "Addresses, comma separated, from which venues see this server; shown for their IP lists."
     )
+    price_venue: str = _setting(
+        BINANCE,
+        "Prices are shown from this venue where an account's own has none. Stops and orders never use it.",
+        choices=tuple(sorted({venue for venue, _ in VENUES})),
+    )
     trading_enabled: bool = _setting(True, "Off: no entry is carried out in any environment. Exits and stops go on.")
     allow_live: bool = _setting(False, "The platform's switch for live accounts.")
     dry_run: bool = _setting(False, "Everything happens up to the signature; orders end DENIED(dry_run).")

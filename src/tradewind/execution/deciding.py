@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any, Protocol
 
 from tradewind.core.analysis import UNKNOWN_VIEW, MarketView
@@ -13,13 +13,14 @@ from tradewind.core.decision import Candidate, Exposure, Place, Skip, SkipReason
 from tradewind.core.errors import NotFound
 from tradewind.core.ids import AccountId, DecisionId, IntentId, UserId
 from tradewind.core.instrument import Environment, Instrument, VenueName
-from tradewind.core.mandate import Mandate
-from tradewind.core.money import EXACT, NOTHING, ZERO, Asset, Money, Price
-from tradewind.core.order import IntentKind, Leg, Order, OrderState, OrderType, Side
+from tradewind.core.mandate import Follower, Mandate, passed_over
+from tradewind.core.money import Asset, Price
+from tradewind.core.order import IntentKind, Leg, Order, OrderType, Side
 from tradewind.core.plan import day_start, release_at, week_start
 from tradewind.core.signal import Action, Signal
 from tradewind.core.working import working_rows
 from tradewind.execution import store
+from tradewind.execution.exposure import Facts, exposure_of
 from tradewind.execution.intent_store import Intent
 from tradewind.execution.journal import DecidedAccount, new_order
 from tradewind.execution.roster import AccountFacts, Roster
@@ -27,7 +28,7 @@ from tradewind.execution.stops import EPOCH_KEY
 from tradewind.execution.store import Stored
 from tradewind.infra.db import Tx
 from tradewind.infra.ids import Ids
-from tradewind.portfolio.holding import Held, Holding
+from tradewind.portfolio.holding import Holding
 from tradewind.portfolio.service import balances_of, open_lots
 from tradewind.signals.service import find_seq, is_superseded, last_close_at
 
@@ -53,25 +54,6 @@ class Quotes(Protocol):
     def fresh_price(self, venue: VenueName, environment: Environment, symbol: str) -> Price | None:
         """Return a fresh price or None."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """Everything one signal's decisions look at, from one read."""
-
-    signal: Signal
-    mandates: Mapping[AccountId, Mandate]
-    accounts: Mapping[AccountId, AccountFacts]
-    versions: Mapping[AccountId, int]
-    balances: Mapping[AccountId, Mapping[Asset, Held]]
-    lots: Mapping[AccountId, Sequence[Holding]]
-    undone: Mapping[AccountId, Sequence[Stored]]
-    week: Mapping[AccountId, Sequence[Stored]]
-    last_close_at: datetime | None
-    is_source_bound: bool
-    order: tuple[AccountId, ...]
-    # The signal's place in the inbox; None where it is not in it (a preview).
-    signal_seq: int | None = None
 
 
 @dataclass(slots=True)
@@ -117,6 +99,24 @@ class Decider:
             is_source_bound=is_source_bound,
             order=tuple(ids),
             signal_seq=seq,
+            passed_over=self._passed_over(tx, found, accounts, now),
+        )
+
+    def _passed_over(
+        self, tx: Tx, mandates: Sequence[Mandate], known: Mapping[AccountId, AccountFacts], now: datetime
+    ) -> frozenset[AccountId]:
+        """Ask only about people who follow the source with several accounts: whoever has one has no choice."""
+        enabled = [mandate for mandate in mandates if mandate.is_enabled]
+        counts = Counter(mandate.user_id for mandate in enabled)
+        several = [mandate for mandate in enabled if counts[mandate.user_id] > 1]
+        missing = [mandate.account_id for mandate in several if mandate.account_id not in known]
+        facts = {**known, **self.roster.facts(tx, missing, now)} if missing else known
+        return passed_over(
+            [
+                Follower(mandate, account.venue, account.environment, account.preferred_venue)
+                for mandate in several
+                if (account := facts.get(mandate.account_id)) is not None
+            ]
         )
 
     @staticmethod
@@ -141,7 +141,7 @@ class Decider:
         account = facts.accounts[account_id]
         mandate = facts.mandates.get(account_id)
         instrument = self._instrument(facts, account, mandate)
-        exposure = self._exposure(facts, account_id, instrument, now)
+        exposure = exposure_of(facts, account_id, instrument, now)
         candidate = self._candidate(facts, account, instrument, exposure)
         answer = decide(facts.signal, self.view, mandate, candidate, exposure, now=now, max_age_s=self.max_age_s)
         if isinstance(answer, Place) and instrument is None:
@@ -201,39 +201,8 @@ class Decider:
             caps=account.caps,
             instrument=instrument,
             price=price,
-            is_preferred=True,
+            is_preferred=account.account_id not in facts.passed_over,
             follows_exchange=follows,
-        )
-
-    def _exposure(self, facts: Facts, account_id: AccountId, instrument: Instrument | None, now: datetime) -> Exposure:
-        signal = facts.signal
-        lots = [each for each in facts.lots.get(account_id, ()) if each.lot.source_id == signal.source_id]
-        undone = facts.undone.get(account_id, ())
-        of_source = [each.order for each in undone if each.order.source_id == signal.source_id]
-        waiting = of_source
-        if signal.action is Action.CLOSE:
-            # Entries that have not left are superseded by this close; they hold nothing.
-            waiting = [order for order in of_source if order.state is not OrderState.INTENDED]
-        held = [each for each in lots if each.lot.base == signal.base]
-        quantity = NOTHING
-        for each in held:
-            quantity = quantity + each.lot.quantity
-        week = [each.order for each in facts.week.get(account_id, ())]
-        free, free_at = _free(facts, account_id, instrument)
-        return Exposure(
-            open_positions=len({each.lot.symbol for each in lots}),
-            has_position_from_source=bool(held) or any(order.base == signal.base for order in waiting),
-            position_quantity=quantity,
-            pending_entries=len({order.symbol for order in of_source} - {each.lot.symbol for each in lots}),
-            committed_quote=EXACT.add(_sum(each.lot.cost_quote for each in lots), _sum(map(_spend, of_source))),
-            pending_quote=_pending(undone, instrument),
-            spent_today_quote=_sum(_spend(order) for order in week if order.created_at >= day_start(now)),
-            weekly_entries_used=sum(
-                1 for order in week if order.created_at >= week_start(now) and order.intent_kind is IntentKind.SIGNAL
-            ),
-            free_quote=free,
-            free_quote_at=free_at,
-            last_close_at=facts.last_close_at,
         )
 
     # --- preparing -------------------------------------------------------------------------------
@@ -340,37 +309,6 @@ def _decision_row(
         "working": working_rows(answer.working),
         "created_at": now,
     }
-
-
-def _free(facts: Facts, account_id: AccountId, instrument: Instrument | None) -> tuple[Money | None, datetime | None]:
-    """The free balance in the instrument's quote; an account read without it has none."""
-    known = facts.balances.get(account_id, {})
-    if instrument is None or not known:
-        return None, None
-    held = known.get(instrument.quote)
-    if held is None:
-        return Money(ZERO, instrument.quote), max(each.at for each in known.values())
-    return Money(held.free, instrument.quote), held.at
-
-
-def _spend(order: Order) -> Decimal:
-    """What an entry binds: its amount while it may still execute, what it executed afterwards."""
-    if order.is_ended:
-        return order.executed_quote
-    return order.executed_quote if order.spend is None else max(order.spend.amount, order.executed_quote)
-
-
-def _pending(undone: Sequence[Stored], instrument: Instrument | None) -> Decimal:
-    if instrument is None:
-        return ZERO
-    return _sum(_spend(each.order) for each in undone if each.order.quote == instrument.quote)
-
-
-def _sum(amounts: Any) -> Decimal:
-    total = ZERO
-    for amount in amounts:
-        total = EXACT.add(total, amount)
-    return total
 
 
 def _by_account(holdings: Sequence[Holding]) -> dict[AccountId, list[Holding]]:

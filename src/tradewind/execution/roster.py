@@ -34,6 +34,7 @@ class AccountFacts:
     caps: Caps
     quote: Asset | None = None
     is_stand_in: bool = False
+    preferred_venue: VenueName | None = None
     # The stop epoch under which these facts were read.
     stop_epoch: int = 0
 

@@ -23,6 +23,8 @@ class User:
     suspended_until: datetime | None
     suspended_reason: str | None
     created_at: datetime
+    # Of several accounts that follow a source, those at this venue trade its entries; None: all do.
+    preferred_venue: str | None = None
 
     def is_suspended(self, now: datetime) -> bool:
         """Say whether entries are stopped for this user now; a suspension with an end ends by itself."""

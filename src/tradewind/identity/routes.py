@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -9,12 +10,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from tradewind.core.errors import Forbidden
+from tradewind.core.errors import Forbidden, InvalidInput
 from tradewind.identity.login import Login
 from tradewind.identity.people import ApiToken, Session, User
 from tradewind.identity.service import SESSION_LIFE, Identity, csrf_of
 from tradewind.infra.clock import Clock
-from tradewind.infra.db import Db
+from tradewind.infra.db import Db, Tx
 from tradewind.vault.secret import Secret
 from tradewind.web.principal import (
     SCOPES_OF_ROLE,
@@ -24,6 +25,7 @@ from tradewind.web.principal import (
     Reader,
     Role,
     Scope,
+    Trader,
     demand_own_origin,
 )
 from tradewind.web.ratelimit import address_of
@@ -37,6 +39,8 @@ class IdentityDeps:
     clock: Clock
     identity: Identity
     login: Login
+    # The venues of this installation, by name.
+    venues: Collection[str] = ()
 
 
 class _Strict(BaseModel):
@@ -58,6 +62,15 @@ class TokenBody(_Strict):
     days: Annotated[int, Field(ge=1, le=366)] = 90
 
 
+class MeBody(_Strict):
+    """What a person may change of themselves; what is left out stays."""
+
+    preferred_venue: Annotated[
+        str | None,
+        Field(max_length=24, description="of several accounts that follow a source, those there trade; null: all do"),
+    ] = None
+
+
 class UserOut(BaseModel):
     """A person as they see themselves."""
 
@@ -69,6 +82,7 @@ class UserOut(BaseModel):
     is_suspended: bool
     suspended_until: datetime | None
     suspended_reason: str | None
+    preferred_venue: str | None
 
 
 class MeOut(BaseModel):
@@ -124,8 +138,35 @@ def build_router(deps: IdentityDeps) -> APIRouter:
     """Build the routes of this room."""
     router = APIRouter(tags=["identity"])
     _add_session_routes(router, deps)
+    _add_me(router, deps)
     _add_token_routes(router, deps)
     return router
+
+
+def _add_me(router: APIRouter, deps: IdentityDeps) -> None:
+    @router.get("/me")
+    async def me(caller: Reader, request: Request) -> MeOut:
+        """Say who is calling."""
+        user = await deps.db.read(lambda tx: deps.identity.load_user(tx, caller.user_id))
+        cookie = request.cookies.get(SESSION_COOKIE)
+        csrf = csrf_of(cookie) if caller.session_id is not None and cookie else None
+        return _me(user, deps.clock.now(), csrf, caller.scopes)
+
+    @router.patch("/me")
+    async def change_me(body: MeBody, caller: Trader) -> UserOut:
+        """Change what you prefer. The preferred venue decides which of your accounts trade new entries."""
+        now = deps.clock.now()
+        wanted = body.preferred_venue
+        if wanted is not None and wanted not in deps.venues:
+            known = ", ".join(sorted(deps.venues))
+            raise InvalidInput("venue_unknown", f"There is no venue {wanted!r} here. There are: {known}.")
+
+        def work(tx: Tx) -> User:
+            if "preferred_venue" not in body.model_fields_set:
+                return deps.identity.load_user(tx, caller.user_id)
+            return deps.identity.prefer_venue(tx, caller.user_id, wanted, actor=caller.actor)
+
+        return _user_out(await deps.db.write(work), now)
 
 
 def _add_session_routes(router: APIRouter, deps: IdentityDeps) -> None:
@@ -151,14 +192,6 @@ def _add_session_routes(router: APIRouter, deps: IdentityDeps) -> None:
         await deps.db.write(lambda tx: deps.identity.close_session(tx, caller.user_id, session_id))
         _set_cookie(response, "", life_s=0)
         response.headers["Clear-Site-Data"] = '"cache", "storage"'
-
-    @router.get("/me")
-    async def me(caller: Reader, request: Request) -> MeOut:
-        """Say who is calling."""
-        user = await deps.db.read(lambda tx: deps.identity.load_user(tx, caller.user_id))
-        cookie = request.cookies.get(SESSION_COOKIE)
-        csrf = csrf_of(cookie) if caller.session_id is not None and cookie else None
-        return _me(user, deps.clock.now(), csrf, caller.scopes)
 
     @router.get("/sessions")
     async def sessions(caller: Reader) -> SessionsOut:
@@ -224,8 +257,13 @@ def _set_cookie(response: Response, value: str, *, life_s: int | None = None) ->
 
 
 def _me(user: User, now: datetime, csrf: str | None, scopes: frozenset[Scope]) -> MeOut:
+    shown = _user_out(user, now)
+    return MeOut(user=shown, scopes=[scope for scope in Scope if scope in scopes], csrf=csrf)
+
+
+def _user_out(user: User, now: datetime) -> UserOut:
     is_suspended = user.is_suspended(now)
-    shown = UserOut(
+    return UserOut(
         id=user.id,
         email=user.email,
         name=user.name,
@@ -234,8 +272,8 @@ def _me(user: User, now: datetime, csrf: str | None, scopes: frozenset[Scope]) -
         is_suspended=is_suspended,
         suspended_until=user.suspended_until if is_suspended else None,
         suspended_reason=user.suspended_reason if is_suspended else None,
+        preferred_venue=user.preferred_venue,
     )
-    return MeOut(user=shown, scopes=[scope for scope in Scope if scope in scopes], csrf=csrf)
 
 
 def _session_out(row: Session, caller: Principal) -> SessionOut:

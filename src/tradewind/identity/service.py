@@ -147,6 +147,14 @@ class Identity:
         self._audit.append(tx, actor, "user.unsuspended", f"user:{user_id}", user_id=user_id)
         return self.load_user(tx, user_id)
 
+    def prefer_venue(self, tx: Tx, user_id: UserId, venue: str | None, *, actor: str) -> User:
+        """Set which of a person's accounts trade entries: those at one venue, or all (None)."""
+        self.load_user(tx, user_id)
+        store.update_preferred_venue(tx, user_id, venue)
+        details = {"preferred_venue": venue}
+        self._audit.append(tx, actor, "user.preference_set", f"user:{user_id}", details=details, user_id=user_id)
+        return self.load_user(tx, user_id)
+
     def replace_password_hash(self, tx: Tx, user_id: UserId, password_hash: str) -> None:
         """Store the same password hashed with today's parameters."""
         store.update_password_hash(tx, user_id, password_hash)

@@ -39,6 +39,7 @@ users = Table(
     Column("suspended_until", UtcTime, nullable=True),
     Column("suspended_reason", String(200), nullable=True),
     Column("created_at", UtcTime, nullable=False),
+    Column("preferred_venue", String(24), nullable=True),
 )
 
 sessions = Table(
@@ -113,6 +114,11 @@ def update_standing(tx: Tx, user_id: UserId, *, status: str, until: datetime | N
 def update_password_hash(tx: Tx, user_id: UserId, password_hash: str) -> None:
     """Store a new password hash."""
     tx.execute(update(users).where(users.c.id == user_id).values(password_hash=password_hash))
+
+
+def update_preferred_venue(tx: Tx, user_id: UserId, venue: str | None) -> None:
+    """Store where a person prefers to trade."""
+    tx.execute(update(users).where(users.c.id == user_id).values(preferred_venue=venue))
 
 
 # --- sessions ---
@@ -221,6 +227,7 @@ def _user(row: Row[Any]) -> User:
         row.suspended_until,
         row.suspended_reason,
         row.created_at,
+        row.preferred_venue,
     )
 
 

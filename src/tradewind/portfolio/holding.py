@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from tradewind.core.ids import AccountId, UserId
 from tradewind.core.instrument import Environment, VenueName
-from tradewind.core.money import Asset
+from tradewind.core.money import Asset, Price
 from tradewind.core.position import Lot
 
 
@@ -35,3 +35,12 @@ class Held:
     free: Decimal
     locked: Decimal
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPrice:
+    """A price for people to see, its age in seconds, and the venue that said it."""
+
+    price: Price
+    age_s: float
+    venue: VenueName

@@ -12,18 +12,19 @@ from fastapi import APIRouter, Query
 
 from tradewind.core.ids import UserId
 from tradewind.core.instrument import Environment, VenueName
-from tradewind.core.money import EXACT, ONE, Asset, Price, plain
+from tradewind.core.money import EXACT, ONE, Asset, plain
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import Db
 from tradewind.portfolio import service
-from tradewind.portfolio.holding import Held, Holding
+from tradewind.portfolio.holding import Held, Holding, ShownPrice
 from tradewind.portfolio.shown import BalanceOut, BalancesOut, PositionOut, PositionsOut
 from tradewind.web.principal import Reader
 
-# Price now and its age in seconds; None where the venue has said nothing.
-PriceNow = Callable[[VenueName, Environment, str], tuple[Price, float] | None]
-
 _CENT = Decimal("0.01")
+
+
+# None where no venue has said anything.
+PriceNow = Callable[[VenueName, Environment, str], ShownPrice | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +64,11 @@ def _position(holding: Holding, price_now: PriceNow, now: datetime) -> PositionO
     age_s = int((now - lot.opened_at).total_seconds())
     position = PositionOut.model_validate({**service.lot_view(holding), "age_s": age_s})
     if quoted is not None and entry is not None:
-        price, price_age_s = quoted
-        gain = EXACT.subtract(price.cost(lot.quantity), lot.cost_quote)
+        gain = EXACT.subtract(quoted.price.cost(lot.quantity), lot.cost_quote)
         share = EXACT.divide(gain, lot.cost_quote) * 100 * ONE
-        position.price = str(price)
-        position.price_age_s = f"{price_age_s:.1f}"
+        position.price = str(quoted.price)
+        position.price_age_s = f"{quoted.age_s:.1f}"
+        position.price_venue = quoted.venue
         position.unrealised = plain(gain.quantize(Decimal("1e-8")))
         position.unrealised_pct_of_cost = plain(share.quantize(_CENT))
     return position

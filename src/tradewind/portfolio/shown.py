@@ -33,11 +33,15 @@ class LotOut(BaseModel):
 
 
 class PositionOut(LotOut):
-    """An open lot with its price now; null where the venue has said nothing. `unrealised` in quote, without fees."""
+    """An open lot with its price now; null where no venue has said anything. `unrealised` in quote, without fees.
+
+    `price_venue` is another venue than the lot's where its own has no price: for the eye, never for a stop.
+    """
 
     age_s: int
     price: str | None = None
     price_age_s: str | None = None
+    price_venue: str | None = None
     unrealised: str | None = None
     unrealised_pct_of_cost: str | None = None
 
