@@ -33,6 +33,7 @@ TABLE: dict[str, tuple[dict[str, object], str, bool]] = {
     "live_confirm_token": ({"has_live_token": False}, "L", False),
     "confirmation": ({"has_confirmed_live": False}, "L", False),
     "second_factor": ({"has_second_factor": False}, "L", False),
+    "reconciling": ({"is_reconciling": True}, "PTL", False),
 }
 LETTERS = {"P": Environment.PAPER, "T": Environment.TESTNET, "L": Environment.LIVE}
 

@@ -91,6 +91,7 @@ async def test_status_when_accounts_differ_then_reasons_only_where_none_may_trad
         await place.link(person)
         _, opened = await place.call("POST", "/paper/accounts", person, {"balance": "500"})
         other = opened["account"]["id"]
+        await place.reconciled(person)
         assert (await place.call("POST", f"/accounts/{person.account_id}/pause", person))[0] == 200
         _, mixed = await place.call("GET", "/trading/status", person)
         assert (mixed["can_trade"], mixed["reasons"], mixed["trading_enabled"]) == (True, [], True)

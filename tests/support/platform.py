@@ -263,6 +263,15 @@ class World:
         assert status == 200, answer
         return list(reversed(answer["items"]))
 
+    async def reconciled(self, person: Person) -> None:
+        """Wait until none of a person's accounts waits for its reconcile."""
+
+        async def is_open() -> bool:
+            _, answer = await self.call("GET", "/trading/status", person)
+            return not any(why["code"] == "reconciling" for each in answer["accounts"] for why in each["reasons"])
+
+        await self.until(is_open)
+
     async def protected(self, person: Person, seconds: float = 20.0) -> list[dict[str, Any]]:
         """Wait until a person has a position and the venue holds its protection."""
 

@@ -1,7 +1,8 @@
 """The trading engine as one object graph, and the order in which it starts.
 
 At start protection comes before anything else (order-protocol.md section 5): what was SENT becomes UNKNOWN,
-watches are armed from the database, resting orders are asked about, and only then may an entry be claimed.
+watches are armed from the database, and every account is held: its entries wait until its resting orders were
+asked about and journal and venue agree (recovery.py). One account's trouble holds up no other.
 """
 
 from __future__ import annotations
@@ -20,23 +21,27 @@ from tradewind.core.errors import NotFound
 from tradewind.core.ids import AccountId, OrderId
 from tradewind.core.instrument import Instrument
 from tradewind.core.order import RESTING, Order, OrderState
+from tradewind.execution.account_look import AccountLook, Followed
 from tradewind.execution.apply import Applier
 from tradewind.execution.board import FanBoards
 from tradewind.execution.bookcheck import BookCheck
 from tradewind.execution.cancels import CancelDesk
 from tradewind.execution.deciding import Decider
+from tradewind.execution.doubts import DoubtBook
+from tradewind.execution.ended_watch import EndedWatch
 from tradewind.execution.exits import ExitDesk
 from tradewind.execution.fanout import Dispatcher, is_entry
 from tradewind.execution.hand import HandDesk
 from tradewind.execution.journal import Journal
 from tradewind.execution.latch import Latch
-from tradewind.execution.listen import Followed, Listener
+from tradewind.execution.listen import Listener
 from tradewind.execution.outcomes import Moved
 from tradewind.execution.outlook import OutlookDesk
 from tradewind.execution.owner import Owner
 from tradewind.execution.protect import Protector
 from tradewind.execution.reconcile import Reconciler
 from tradewind.execution.recorder import Recorder
+from tradewind.execution.recovery import Recovery
 from tradewind.execution.submit import Submitter
 from tradewind.execution.triggers import Triggers
 from tradewind.execution.worker import SignalWorker
@@ -47,13 +52,13 @@ from tradewind.infra.ids import Ids
 from tradewind.infra.log import logger
 from tradewind.infra.points import Point, reached
 from tradewind.market.prices import MarketKey, PricePoint
-from tradewind.portfolio.service import Portfolio
+from tradewind.portfolio.service import Portfolio, open_lots
 
 _log = logger("app.engine")
 
-# Entries wait this long at most for the first look at resting orders; a venue that is away closes the gate.
-_FIRST_LOOK_S = 10.0
 _GUARD_S = 0.2
+# A SENT order of this process without an outcome after send_by + request timeout + this is in doubt.
+_OVERDUE_S = 2.0
 _SWEEP_S = 5.0
 
 
@@ -89,6 +94,8 @@ class Engine:
     dispatcher: Dispatcher
     protector: Protector
     reconciler: Reconciler
+    ended: EndedWatch
+    recovery: Recovery
     listener: Listener
     worker: SignalWorker
     boards: FanBoards
@@ -110,6 +117,10 @@ class Engine:
 
     async def recover(self) -> list[Order]:
         """Bring the journal into a state that a fresh process may continue from."""
+        left_alone = await self.db.write(lambda tx: self.journal.report_unreadable(tx, self.clock.now()))
+        if left_alone:
+            _log.warning("app.engine.left_alone", orders=list(left_alone), reason="written by a later release")
+        self.recovery.unreadable = frozenset(left_alone.values())
         undone = await self.db.write(lambda tx: self.journal.recover(tx, self.clock.now()))
         reached(Point.RECOVERY_COMMITTED)
         doubtful = [each for each in undone if each.state not in (OrderState.INTENDED, *RESTING)]
@@ -118,6 +129,9 @@ class Engine:
         self.reconciler.doubt(await self.db.read(self.journal.lacking_fills))
         _log.info("app.engine.recovered", undone=len(undone), in_doubt=len(doubtful))
         await self.protector.load()
+        await self.ended.load()
+        holders = await self.db.read(lambda tx: {each.lot.account_id for each in open_lots(tx)})
+        self.recovery.at_stake = frozenset(each.account_id for each in undone) | holders
         reached(Point.RECOVERY_ARMED)
         for venue, environment, symbol in self.protector.watched_symbols():
             try:
@@ -138,9 +152,8 @@ class Engine:
             tasks.create_task(self.protector.run(), name="protector")
             tasks.create_task(self.boards.run(), name="boards")
             tasks.create_task(self._guard(), name="guard")
-            resting = {each.account_id for each in undone if each.state in RESTING}
-            await self.reconciler.look_at_once(sorted(resting), _FIRST_LOOK_S)
-            reached(Point.RECOVERY_LOOKED)
+            tasks.create_task(self.recovery.run(), name="recovery")
+            tasks.create_task(self.ended.run(), name="ended watch")
             self.dispatcher.enqueue(undone)
             tasks.create_task(self.dispatcher.run(), name="dispatcher")
             tasks.create_task(self.worker.run(), name="worker")
@@ -209,24 +222,26 @@ def build_engine(
     recorder = Recorder(db, Applier(ids, Portfolio(ids), _rules(desk), owner), clock, latch)
     submitter = Submitter(desk, latch, clock, credentials.note)
     dispatcher = Dispatcher(db, journal, recorder, submitter, latch, clock, roster.entry_gate)
-    reconciler = Reconciler(
+    reconciler = _reconciler(db, journal, recorder, desk, clock, dispatcher, numbers)
+    ended = EndedWatch(db, journal, reconciler, submitter, desk, clock)
+    look = AccountLook(db, reconciler, ended, desk, clock)
+    recovery = Recovery(
         db,
-        journal,
-        recorder,
-        desk,
+        ids,
         clock,
-        numbers.request_timeout_s,
-        numbers.doubt_alarm_s,
+        look,
         dispatcher.enqueue,
         credentials.note,
+        desk.is_blind,
+        numbers.quiet_s,
+        numbers.doubtful_s,
     )
+    roster.is_held = recovery.is_held
     cancels = CancelDesk(db, journal, recorder, submitter, clock)
     exits = ExitDesk(db, journal, recorder, dispatcher, submitter, cancels, clock)
     triggers = Triggers(clock, numbers.stop_escalation_s)
     protector = Protector(db, journal, dispatcher, exits, desk, clock, triggers)
-    listener = Listener(
-        db, ids, recorder, reconciler, desk, clock, credentials.note, numbers.quiet_s, numbers.doubtful_s
-    )
+    listener = Listener(db, ids, recorder, recovery, desk, clock)
     decider = Decider(ids, roster, desk, numbers.max_age_s)
     book_check = BookCheck(desk, numbers.depth_rules, numbers.depth_timeout_s)
     outlooks = OutlookDesk(db, clock, decider, desk, book_check)
@@ -244,6 +259,8 @@ def build_engine(
         dispatcher=dispatcher,
         protector=protector,
         reconciler=reconciler,
+        ended=ended,
+        recovery=recovery,
         listener=listener,
         worker=worker,
         boards=boards,
@@ -252,6 +269,21 @@ def build_engine(
     )
     _connect(engine)
     return engine
+
+
+def _reconciler(
+    db: Db,
+    journal: Journal,
+    recorder: Recorder,
+    desk: Desk,
+    clock: Clock,
+    dispatcher: Dispatcher,
+    numbers: EngineNumbers,
+) -> Reconciler:
+    doubts = DoubtBook(clock, numbers.send_by_ms / 1_000 + numbers.request_timeout_s + _OVERDUE_S)
+    note = desk.credentials.note
+    alarm_s = numbers.doubt_alarm_s
+    return Reconciler(db, journal, recorder, desk, clock, alarm_s, dispatcher.enqueue, note, doubts)
 
 
 def _connect(engine: Engine) -> None:
@@ -263,6 +295,8 @@ def _connect(engine: Engine) -> None:
             _remembering(engine.known),
             engine.dispatcher.on_moved,
             engine.reconciler.on_moved,
+            engine.ended.on_moved,
+            engine.recovery.on_moved,
             engine.protector.on_moved,
             engine.boards.on_moved,
             _watching(desk),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -19,6 +19,7 @@ from tradewind.core.mandate import Mandate
 from tradewind.core.order import GateKind, Order
 from tradewind.core.plan import DEFAULT_PLANS, Plan, PlanName
 from tradewind.core.risk import Caps
+from tradewind.execution.journal import HOLD
 from tradewind.execution.roster import AccountFacts
 from tradewind.execution.service import StopInForce, accounts_stopped, stop_epoch
 from tradewind.identity.people import User
@@ -57,6 +58,8 @@ class PlatformRoster:
     clock: Clock
     health_of: Callable[[AccountRow], VenueHealth | None]
     is_blind: Callable[[AccountId], bool]
+    # Whether the account's entries wait for its reconcile; wired by app once the engine is there.
+    is_held: Callable[[AccountId], bool] = lambda _account_id: False
 
     def mandates(self, tx: Tx, source_id: SourceId) -> Sequence[Mandate]:
         """Return all mandates on a source."""
@@ -92,7 +95,7 @@ class PlatformRoster:
             answer = gate(GateKind.ENTRY, account.gate)
             if isinstance(answer, Closed):
                 codes = [reason.code for reason in answer.reasons]
-                reasons[order.id] = (GateCode.DRY_RUN if GateCode.DRY_RUN in codes else codes[0]).value
+                reasons[order.id] = _first_of(codes)
         return reasons
 
     def _facts(
@@ -138,6 +141,7 @@ class PlatformRoster:
             suspension_reason=person.suspended_reason,
             # The second factor is not built yet, so nobody has one and no live entry is ever placed.
             has_second_factor=row.environment is not Environment.LIVE,
+            is_reconciling=self.is_held(row.id),
             is_paused=row.status is AccountStatus.PAUSED,
             quote=row.quote_asset,
         )
@@ -159,3 +163,11 @@ def _with_stop(inputs: GateInputs, stop: StopInForce | None) -> GateInputs:
         return inputs
     since = stop.since.strftime("%Y-%m-%d %H:%M UTC")
     return replace(inputs, is_stopped=True, stopped_since=since, stopped_by=stop.by)
+
+
+def _first_of(codes: Collection[GateCode]) -> str:
+    """Choose the reason an entry is denied for; one whose account is only being reconciled waits."""
+    if GateCode.DRY_RUN in codes:
+        return GateCode.DRY_RUN.value
+    final = [code for code in codes if code is not GateCode.RECONCILING]
+    return final[0].value if final else HOLD

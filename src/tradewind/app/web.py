@@ -153,6 +153,7 @@ def _execution_deps(rooms: Rooms, signal_deps: SignalDeps) -> ExecutionDeps:
         protector=engine.protector,
         boards=engine.boards,
         hand=engine.hand,
+        recovery=engine.recovery,
         roster=rooms.roster,
         own_accounts=own_accounts,
         confirm=engine.desk.confirm,

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from tradewind import __version__
-from tradewind.cli import bench, db, demo, doctor, keys, serve, sim, sources, users
+from tradewind.cli import bench, db, demo, doctor, keys, recovery, serve, sim, sources, users
 from tradewind.cli.start import Options
 from tradewind.core.errors import TradewindError
 from tradewind.infra.db import CommitInDoubt
@@ -45,6 +45,7 @@ app.command("demo")(demo.demo)
 app.command("serve")(serve.serve)
 app.command("sim")(sim.sim)
 app.command("doctor")(doctor.doctor)
+app.command("recovery")(recovery.recovery)
 app.add_typer(bench.app, name="bench")
 app.add_typer(db.app, name="db")
 app.add_typer(users.app, name="users")

@@ -20,6 +20,7 @@ An ENTRY is closed by any reason of this table; X = concerns that environment:
     live_token             -      -     X     operator's live-confirm token, where one is set
     confirmation           -      -     X     the user's typed confirmation
     second_factor          -      -     X
+    reconciling            X      X     X     being compared with the venue; entries WAIT, they are not denied
 
 An EXIT or PROTECTIVE order is closed only by having no usable credential: missing, refused, or without the
 right to trade. A venue that is down makes it wait, which is not the gate's business.
@@ -76,6 +77,7 @@ class GateInputs:
     stopped_since: str | None = None
     stopped_by: str | None = None
     has_second_factor: bool = False
+    is_reconciling: bool = False
     is_paused: bool = False
     has_funds: bool | None = None
     quote: Asset | None = None
@@ -143,6 +145,7 @@ CONCERNS: dict[GateCode, frozenset[Environment]] = {
     GateCode.LIVE_TOKEN: _LIVE,
     GateCode.CONFIRMATION: _LIVE,
     GateCode.SECOND_FACTOR: _LIVE,
+    GateCode.RECONCILING: _ALL,
 }
 
 
@@ -172,6 +175,7 @@ def _failed(inputs: GateInputs) -> list[GateCode]:
         (not inputs.has_live_token, GateCode.LIVE_TOKEN),
         (not inputs.has_confirmed_live, GateCode.CONFIRMATION),
         (not inputs.has_second_factor, GateCode.SECOND_FACTOR),
+        (inputs.is_reconciling, GateCode.RECONCILING),
     )
     failed = [code for is_failed, code in conditions if is_failed]
     credential = _CREDENTIAL_CODES.get(inputs.credential)
@@ -183,6 +187,8 @@ def _values(code: GateCode, inputs: GateInputs) -> tuple[tuple[str, str], ...]:
     match code:
         case GateCode.CREDENTIAL_MISSING | GateCode.CREDENTIAL_REFUSED | GateCode.ACCOUNT_DISABLED:
             return (("venue", inputs.venue_label), ("environment", inputs.environment.value))
+        case GateCode.RECONCILING:
+            return (("venue", inputs.venue_label),)
         case GateCode.VENUE:
             silent = "30+" if inputs.venue_silent_s is None else str(inputs.venue_silent_s)
             return (("venue", inputs.venue_label), ("s", silent))

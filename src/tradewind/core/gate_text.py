@@ -26,6 +26,7 @@ class GateCode(StrEnum):
     LIVE_TOKEN = "live_confirm_token"  # noqa: S105 - the name of a reason, not a secret
     CONFIRMATION = "confirmation"
     SECOND_FACTOR = "second_factor"
+    RECONCILING = "reconciling"
 
 
 _C = GateCode
@@ -112,6 +113,16 @@ TEXTS: Mapping[GateCode, tuple[str, str]] = {
     _C.CONFIRMATION: (
         "You have not confirmed live trading yet. Send the sentence: POST /api/v1/accounts/ID/live-confirmation.",
         "아직 실전 거래를 확인하지 않았어요. POST /api/v1/accounts/ID/live-confirmation 으로 문장을 보내 주세요.",
+    ),
+    _C.RECONCILING: (
+        (
+            "This account is being reconciled: its orders and balances are compared with {venue}. "
+            "Entries go on by themselves when they agree; exits and stops are not held."
+        ),
+        (
+            "이 계정의 주문과 잔고를 {venue}와 대조하는 중이에요. "
+            "맞는 것이 확인되면 신규 진입이 자동으로 다시 열려요. 청산과 손절은 계속돼요."
+        ),
     ),
     _C.SECOND_FACTOR: (
         "Trading live needs a second factor, and this release has none yet.",

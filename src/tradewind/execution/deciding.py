@@ -189,7 +189,8 @@ class Decider:
             price = self.quotes.fresh_price(account.venue, account.environment, instrument.symbol)
         named = facts.signal.exchange
         follows = not facts.is_source_bound or named is None or named.split("_")[0].lower() == account.venue
-        gate = replace(account.gate, quote=None if instrument is None else instrument.quote)
+        # An account that is being reconciled is decided like any other; its entry waits at the claim.
+        gate = replace(account.gate, quote=None if instrument is None else instrument.quote, is_reconciling=False)
         if exposure.free_quote is not None:
             gate = replace(gate, has_funds=exposure.free_quote.is_positive)
         return Candidate(

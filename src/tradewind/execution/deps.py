@@ -14,6 +14,7 @@ from tradewind.execution.journal import Journal
 from tradewind.execution.outlook import OutlookDesk
 from tradewind.execution.protect import Protector
 from tradewind.execution.recorder import Recorder
+from tradewind.execution.recovery import Recovery
 from tradewind.execution.roster import Roster
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import Db, Tx
@@ -33,6 +34,7 @@ class ExecutionDeps:
     protector: Protector
     boards: FanBoards
     hand: HandDesk
+    recovery: Recovery
     roster: Roster
     # The accounts of a user, and a fresh price before an order by hand; wired by app.
     own_accounts: Callable[[Tx, UserId], Sequence[AccountId]]

@@ -8,7 +8,7 @@ stop is cancelled first.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -108,7 +108,8 @@ class HandDesk:
     @staticmethod
     def _demand_gate(account: AccountFacts, wanted: HandOrder, instrument: Instrument) -> None:
         kind = GateKind.ENTRY if wanted.side is Side.BUY else GateKind.EXIT
-        answer = gate(kind, account.gate)
+        # While the account is being reconciled the order waits, INTENDED, and says so.
+        answer = gate(kind, replace(account.gate, is_reconciling=False))
         if isinstance(answer, Closed):
             texts = [reason.text() for reason in answer.reasons]
             raise Conflict(

@@ -42,8 +42,12 @@ from tradewind.signals.service import is_superseded
 
 # Says why an entry of this account may not be claimed now; None: it may.
 EntryGate = Callable[[Tx, Sequence[Order]], Mapping[OrderId, str]]
+# What a gate says of an entry that waits, INTENDED, until its account has been reconciled; it is not denied.
+HOLD = "hold"
 # The time a venue would say it is now, in ms, per venue and environment.
 VenueNow = Callable[[VenueName, Environment], int]
+
+_LATER_RELEASE = "order_of_later_release"
 
 
 class LeaseLost(Exception):
@@ -133,6 +137,8 @@ class Journal:
         steps: list[tuple[Order, OrderEvent]] = []
         for order in due:
             reason = reasons.get(order.id)
+            if reason == HOLD:
+                continue
             steps.append((order, Denied(now, reason) if reason else self._claimed(order, venue_now, now)))
         moved = self._move_all(tx, steps, now)
         reached(Point.ENTRY_CLAIM_WRITTEN)
@@ -218,6 +224,24 @@ class Journal:
         reached(Point.RECOVERY_WRITTEN)
         undone = [state for state in OrderState if state not in ENDED]
         return [stored.order for stored in store.list_in_states(tx, undone)]
+
+    def report_unreadable(self, tx: Tx, now: datetime) -> dict[OrderId, AccountId]:
+        """Tell once of every order a later release wrote in words this one does not know; return whose they are.
+
+        Nothing else is done to them (order-protocol.md section 9).
+        """
+        rows = store.list_unreadable(tx)
+        told = record_store.incidents_of_kind(tx, [row.id for row in rows], _LATER_RELEASE)
+        for row in rows:
+            if row.id in told:
+                continue
+            incident_id = self.ids.new()
+            detail = {"state": row.state, "symbol": row.symbol}
+            values = {"id": incident_id, "at": now, "user_id": row.user_id, "account_id": row.account_id}
+            record_store.insert_incident(tx, {**values, "order_id": row.id, "kind": _LATER_RELEASE, "detail": detail})
+            payload = {"id": incident_id, "rev": 0, "at": now.isoformat(), "kind": _LATER_RELEASE, "order_id": row.id}
+            outbox.append(tx, [Note("incident", row.user_id, {**payload, **detail})], now)
+        return {OrderId(row.id): AccountId(row.account_id) for row in rows}
 
     @staticmethod
     def lacking_fills(tx: Tx) -> list[Order]:

@@ -1,22 +1,21 @@
 """Listen to the venue: what private streams say becomes outcomes and balances.
 
-Nothing is believed to be complete: whenever an account's stream comes up again its orders and balances are
-asked for, an account without a stream is asked every 30 s, a quiet one every 15 minutes.
+Nothing is believed to be complete: whenever an account's stream comes up or goes down, or an event is lost to
+us, recovery.py is told, and it compares the account with its venue.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 
-from tradewind.core.ids import AccountId, UserId, is_ours
+from tradewind.core.ids import AccountId, is_ours
 from tradewind.execution import record_store, store
+from tradewind.execution.account_look import Followed
 from tradewind.execution.desk import Desk, fact
 from tradewind.execution.outcomes import Outcome
-from tradewind.execution.reconcile import Reconciler
 from tradewind.execution.recorder import Recorder
+from tradewind.execution.recovery import Recovery
 from tradewind.infra import outbox
 from tradewind.infra.clock import Clock, to_ms
 from tradewind.infra.db import CommitInDoubt, Db, Tx
@@ -26,7 +25,6 @@ from tradewind.infra.outbox import Note
 from tradewind.infra.points import Point, reached
 from tradewind.portfolio.service import record_balances
 from tradewind.venues.base import (
-    AccountSnapshot,
     BalanceSeen,
     OrderEventSeen,
     StreamDown,
@@ -35,22 +33,8 @@ from tradewind.venues.base import (
     VenueClient,
     VenueEvent,
 )
-from tradewind.venues.errors import CredentialRefused, VenueError
 
 _log = logger("execution.listen")
-
-_LOOK_S = 1.0
-# Snapshots asked for at once after a reconnect of many accounts.
-_ASKERS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Followed:
-    """An account whose private stream is followed."""
-
-    account_id: AccountId
-    user_id: UserId
-    client: VenueClient
 
 
 @dataclass(slots=True)
@@ -60,18 +44,12 @@ class Listener:
     db: Db
     ids: Ids
     recorder: Recorder
-    reconciler: Reconciler
+    recovery: Recovery
     desk: Desk
     clock: Clock
-    on_credential: Callable[[AccountId, str | None], None]
-    # How often an account is compared with its venue: quiet, or doubtful (no stream, key refused).
-    quiet_s: float
-    doubtful_s: float
     _streams: dict[VenueClient, UserEvents] = field(default_factory=dict)
     _followed: dict[AccountId, Followed] = field(default_factory=dict)
-    _asked_at: dict[AccountId, float] = field(default_factory=dict)
     _down: set[AccountId] = field(default_factory=set)
-    _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_ASKERS))
     _tasks: asyncio.TaskGroup | None = None
 
     def follow(self, followed: Followed) -> None:
@@ -82,7 +60,7 @@ class Listener:
             return
         self._followed[account_id] = followed
         self._down.add(account_id)
-        self._asked_at[account_id] = self.clock.monotonic()
+        self.recovery.follow(followed)
         stream = self._streams.get(followed.client)
         if stream is None:
             stream = self._streams[followed.client] = followed.client.user_events()
@@ -96,6 +74,7 @@ class Listener:
         if followed is not None:
             self._streams[followed.client].remove(account_id)
         self._down.discard(account_id)
+        self.recovery.unfollow(account_id)
 
     def is_live(self, account_id: AccountId) -> bool:
         """Say whether the account's stream is up."""
@@ -107,14 +86,7 @@ class Listener:
             self._tasks = tasks
             for stream in self._streams.values():
                 self._start(tasks, stream)
-            while True:
-                await self.clock.sleep(_LOOK_S)
-                now = self.clock.monotonic()
-                for account_id in list(self._followed):
-                    is_doubtful = account_id in self._down or self.desk.is_blind(account_id)
-                    every = self.doubtful_s if is_doubtful else self.quiet_s
-                    if now - self._asked_at.get(account_id, 0.0) >= every:
-                        self._ask_soon(account_id)
+            await asyncio.Event().wait()
 
     def _start(self, tasks: asyncio.TaskGroup, stream: UserEvents) -> None:
         tasks.create_task(stream.run(), name="user stream")
@@ -129,7 +101,7 @@ class Listener:
             except Exception:
                 # The event itself is lost to us; asking the venue brings back what it said.
                 _log.exception("execution.listen.event_failed", account_id=event.account_id)
-                self._ask_soon(event.account_id)
+                self.recovery.look_soon(event.account_id, "event_lost")
 
     async def take(self, event: VenueEvent) -> None:
         """Record one event."""
@@ -140,16 +112,23 @@ class Listener:
                 await self._balances_seen(event)
             case StreamUp():
                 self._down.discard(event.account_id)
-                self._ask_soon(event.account_id)
+                self.recovery.stream_up(event.account_id)
             case StreamDown():
                 self._down.add(event.account_id)
+                self.recovery.stream_down(event.account_id)
                 _log.info("execution.listen.stream_down", account_id=event.account_id, reason=event.reason)
 
     async def _order_seen(self, event: OrderEventSeen) -> None:
         if not is_ours(event.original_client_id):
             return
         reached(Point.STREAM_EVENT_SEEN)
-        stored = await self.db.read(lambda tx: store.find_by_client_id(tx, event.account_id, event.original_client_id))
+        try:
+            stored = await self.db.read(
+                lambda tx: store.find_by_client_id(tx, event.account_id, event.original_client_id)
+            )
+        except store.LaterRelease as error:
+            _log.warning("execution.listen.left_alone", account_id=event.account_id, reason=error.message)
+            return
         if stored is None:
             await self._foreign(event)
             return
@@ -203,45 +182,3 @@ class Listener:
             outbox.append(tx, [Note("balance", followed.user_id, payload)], now)
 
         await self.db.write(work)
-
-    # --- asking ----------------------------------------------------------------------------------
-
-    def _ask_soon(self, account_id: AccountId) -> None:
-        self._asked_at[account_id] = self.clock.monotonic()
-        self.reconciler.account_gap(account_id)
-        if self._tasks is not None and account_id in self._followed:
-            self._tasks.create_task(self.refresh(account_id), name=f"balances {account_id}")
-
-    async def refresh(self, account_id: AccountId) -> None:
-        """Read an account's balances from its venue; a failure says nothing and is tried again later."""
-        followed = self._followed.get(account_id)
-        if followed is None:
-            return
-        try:
-            async with self._slots:
-                asked_at = self.clock.now()
-                snapshot = await followed.client.account(self.desk.signer(account_id))
-        except CredentialRefused as error:
-            self.on_credential(account_id, error.code)
-            return
-        except VenueError as error:
-            _log.info("execution.listen.no_balances", account_id=account_id, code=error.code)
-            return
-        except Exception:
-            _log.exception("execution.listen.refresh_failed", account_id=account_id)
-            return
-        self.on_credential(account_id, None)
-        await self._keep(followed, snapshot, asked_at)
-
-    async def _keep(self, followed: Followed, snapshot: AccountSnapshot, asked_at: datetime) -> None:
-        account_id = followed.account_id
-        try:
-            await self.db.write(
-                lambda tx: record_balances(tx, followed.user_id, account_id, snapshot.balances, asked_at)
-            )
-        except CommitInDoubt:
-            raise
-        except Exception:
-            # A busy or full database must not end the listening; the account is asked again soon.
-            _log.exception("execution.listen.balances_not_stored", account_id=account_id)
-            self._asked_at[account_id] = self.clock.monotonic() - self.quiet_s

@@ -1,8 +1,9 @@
-"""Find out: what became of orders in doubt, which fills are missing, what a silent stream did not say.
+"""Find out: what became of orders in doubt, and which fills are missing.
 
 "Found" counts at once; only "not found" must wait for the fence, and then must be heard twice, with
 nothing in the venue's lists since signing (order-protocol.md sections 2 and 3). A query that fails says
-nothing. The fence passes by the VENUE's own clock, never by ours.
+nothing. The fence passes by the VENUE's own clock, never by ours. Many doubts of one account and market are
+asked by one list where that costs less of the venue's budget than asking each.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from tradewind.core.ids import AccountId, OrderId
 from tradewind.core.order import (
@@ -22,60 +22,35 @@ from tradewind.core.order import (
     Order,
     OrderState,
     OutcomeLost,
-    Side,
     VenueReport,
 )
-from tradewind.execution import intent_store, store
+from tradewind.execution import store
 from tradewind.execution.desk import Desk, fact, reference
-from tradewind.execution.journal import Journal, next_generation
+from tradewind.execution.doubts import ABSENT_PAUSE_S, Doubt, DoubtBook
+from tradewind.execution.journal import Journal
 from tradewind.execution.outcomes import Moved, Outcome
 from tradewind.execution.recorder import Recorder
+from tradewind.execution.resend import send_again
 from tradewind.execution.store import Stored
-from tradewind.infra.clock import Clock
+from tradewind.infra.clock import Clock, to_ms
 from tradewind.infra.db import CommitInDoubt, Db, Tx
 from tradewind.infra.log import logger
 from tradewind.infra.points import Point, reached
 from tradewind.infra.wake import Wake
-from tradewind.signals.service import is_superseded
 from tradewind.venues.base import OrderReport, ResendRule, VenueClient, VenueFill
-from tradewind.venues.errors import CredentialRefused, SymbolUnknown, VenueError
+from tradewind.venues.errors import CredentialRefused, RateLimited, SymbolUnknown, VenueError
 
 _log = logger("execution.reconcile")
 
-# When an order in doubt is asked about, counted from the first doubt (binance.md section 8).
-_ASK_AT_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-_ASK_LATER_S = 5.0
-# A sell in doubt is asked about every second: a position hangs on it (order-protocol.md section 4).
-_ASK_SELL_S = 1.0
-# Between the two "not found" that prove an absence; both come after the fence.
-_ABSENT_PAUSE_S = 1.0
-# A SENT order of this process without an outcome after send_by + request timeout + this is in doubt.
-_OVERDUE_S = 2.0
-# A quiet account is looked at this often even when its stream is live.
-_DOUBTFUL_S = 30.0
 _ASKERS = 20
-# An outcome that could not be stored is asked for again after this.
-_POISON_RETRY_S = 2.0
-_CANCEL_ANSWERS_S = 1.0
 # The venue's clock at execution may read a little less than the timestamp we signed.
 _LIST_MARGIN_MS = 2_000
+_DAY_MS = 86_400_000
 _IDLE_S = 0.5
-
-
-@dataclass(slots=True)
-class Doubt:
-    """One order somebody must find out about."""
-
-    order_id: OrderId
-    since: float
-    next_at: float
-    asked: int = 0
-    absent_after_fence: int = 0
-    is_asking: bool = False
-    is_alarmed: bool = False
-    is_sell: bool = False
-    is_poisoned: bool = False
-    last_asked_at: datetime | None = None
+# A venue that says "not before" is obeyed, but looked at again at least this often.
+_HELD_BACK_S = 60.0
+# The reason of an order that a restored database may have forgotten sending (order-protocol.md section 9).
+RESTORED = "restored"
 
 
 @dataclass(slots=True)
@@ -87,12 +62,10 @@ class Reconciler:
     recorder: Recorder
     desk: Desk
     clock: Clock
-    request_timeout_s: float
     doubt_alarm_s: float
     on_resend: Callable[[Sequence[Order]], None]
     on_credential: Callable[[AccountId, str | None], None]
-    _doubts: dict[OrderId, Doubt] = field(default_factory=dict)
-    _accounts_due: dict[AccountId, float] = field(default_factory=dict)
+    doubts: DoubtBook
     _wake: Wake = field(init=False)
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_ASKERS))
 
@@ -103,61 +76,20 @@ class Reconciler:
 
     def doubt(self, orders: Sequence[Order]) -> None:
         """Take orders whose fate is not known, or whose fills are missing (idempotent)."""
-        now = self.clock.monotonic()
-        for order in orders:
-            self._doubts.setdefault(order.id, Doubt(order.id, now, now, is_sell=order.side is Side.SELL))
+        self.doubts.add(orders)
         self._wake.set()
 
     def on_moved(self, moved: Sequence[Moved]) -> None:
         """Follow orders into doubt and out of it."""
-        for move in moved:
-            order = move.after
-            if order.state in IN_DOUBT and order.state is not OrderState.SENT:
-                self._restart_if_new(move)
-            elif move.lacks_fills:
-                self.doubt([order])
-            elif order.state is OrderState.SENT:
-                self._watch_sent(order)
-            elif (doubt := self._doubts.get(order.id)) is not None and not doubt.is_poisoned:
-                del self._doubts[order.id]
-
-    def account_gap(self, account_id: AccountId) -> None:
-        """The account's stream was away: ask what it did not say."""
-        self._accounts_due[account_id] = self.clock.monotonic()
+        self.doubts.on_moved(moved)
         self._wake.set()
-
-    async def look_at_once(self, account_ids: Sequence[AccountId], limit_s: float) -> None:
-        """At start: ask about everything resting on these accounts, and wait for the answers, but not for ever."""
-        try:
-            async with asyncio.timeout(limit_s), asyncio.TaskGroup() as tasks:
-                for account_id in account_ids:
-                    tasks.create_task(self._fill_gap(account_id))
-        except TimeoutError:
-            _log.warning("execution.reconcile.first_look_late", accounts=len(account_ids))
 
     def poisoned(self, order_ids: Sequence[OrderId], error: str) -> None:
         """An outcome could not be stored: ask the venue again, with a pause, and keep asking."""
-        now = self.clock.monotonic()
         for order_id in order_ids:
             _log.error("execution.reconcile.poisoned", order_id=order_id, error=error)
-            doubt = self._doubts.setdefault(order_id, Doubt(order_id, now, now))
-            doubt.next_at, doubt.is_poisoned = now + _POISON_RETRY_S, True
+        self.doubts.poisoned(order_ids)
         self._wake.set()
-
-    def _restart_if_new(self, move: Moved) -> None:
-        if move.before.state is not move.after.state:
-            self._doubts.pop(move.after.id, None)
-        self.doubt([move.after])
-        if move.after.state is OrderState.CANCEL_SENT and move.before.state is not OrderState.CANCEL_SENT:
-            # The cancel itself answers first; only its silence needs asking.
-            doubt = self._doubts[move.after.id]
-            doubt.next_at = max(doubt.next_at, doubt.since + _CANCEL_ANSWERS_S)
-
-    def _watch_sent(self, order: Order) -> None:
-        """Our own sending answers first; only its silence past every deadline becomes a doubt."""
-        overdue = self.journal.send_by_ms / 1_000 + self.request_timeout_s + _OVERDUE_S
-        now = self.clock.monotonic()
-        self._doubts.setdefault(order.id, Doubt(order.id, now, now + overdue))
 
     # --- the loop --------------------------------------------------------------------------------
 
@@ -165,44 +97,58 @@ class Reconciler:
         """Ask until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             while True:
-                now = self.clock.monotonic()
-                for doubt in [each for each in self._doubts.values() if each.next_at <= now and not each.is_asking]:
-                    doubt.is_asking = True
-                    tasks.create_task(self._guarded(doubt), name=f"ask {doubt.order_id}")
-                for account_id in [each for each, due in self._accounts_due.items() if due <= now]:
-                    del self._accounts_due[account_id]
-                    tasks.create_task(self._fill_gap(account_id), name=f"gap {account_id}")
+                for group in self._groups(self.doubts.due(self.clock.monotonic())):
+                    for doubt in group:
+                        doubt.is_asking = True
+                    tasks.create_task(self._guarded(group), name=f"ask {group[0].order_id}")
                 await self._pause()
+
+    def _groups(self, due: Sequence[Doubt]) -> list[list[Doubt]]:
+        """Put doubts of one account and market together: they may share one answer."""
+        groups: dict[tuple[object, str], list[Doubt]] = {}
+        for doubt in due:
+            key = (doubt.account_id or doubt.order_id, doubt.symbol)
+            groups.setdefault(key, []).append(doubt)
+        return list(groups.values())
 
     async def _pause(self) -> None:
         now = self.clock.monotonic()
-        times = [each.next_at for each in self._doubts.values() if not each.is_asking]
-        times.extend(self._accounts_due.values())
-        pause = min([_IDLE_S, *(max(0.01, due - now) for due in times)])
+        due = self.doubts.next_due()
         self._wake.clear()
-        await self._wake.wait(pause)
+        await self._wake.wait(_IDLE_S if due is None else min(_IDLE_S, max(0.01, due - now)))
 
-    async def _guarded(self, doubt: Doubt) -> None:
+    async def _guarded(self, group: Sequence[Doubt]) -> None:
         try:
             async with self._slots:
-                await self.ask(doubt)
-            await self._alarm_if_long(doubt)
+                await self._ask_all(group)
+            for doubt in group:
+                await self._alarm_if_long(doubt)
+        except RateLimited as error:
+            self._hold_back(group, error)
         except VenueError as error:
-            _log.info("execution.reconcile.no_answer", order_id=doubt.order_id, code=error.code)
+            _log.info("execution.reconcile.no_answer", order_id=group[0].order_id, code=error.code)
         except CommitInDoubt:
             raise
         except Exception:
-            _log.exception("execution.reconcile.failed", order_id=doubt.order_id)
+            _log.exception("execution.reconcile.failed", order_id=group[0].order_id)
         finally:
-            doubt.is_asking = False
-            doubt.asked += 1
-            doubt.next_at = max(doubt.next_at, self._next_time(doubt))
+            for doubt in group:
+                self.doubts.asked(doubt)
             self._wake.set()
+
+    def _hold_back(self, group: Sequence[Doubt], error: RateLimited) -> None:
+        """The budget is used up, or the venue told us to wait: asking again before would cost what is left of it."""
+        _log.info("execution.reconcile.held_back", order_id=group[0].order_id, code=error.code)
+        if error.retry_at_ms is None:
+            return
+        pause = min(_HELD_BACK_S, max(0.0, (error.retry_at_ms - to_ms(self.clock.now())) / 1_000))
+        for doubt in group:
+            doubt.next_at = max(doubt.next_at, self.clock.monotonic() + pause)
 
     async def _alarm_if_long(self, doubt: Doubt) -> None:
         """Doubt that lasts is told, once: somebody may have to look at the venue themselves."""
         is_long = self.clock.monotonic() - doubt.since > self.doubt_alarm_s
-        if not is_long or doubt.is_alarmed or doubt.order_id not in self._doubts:
+        if not is_long or doubt.is_alarmed or self.doubts.find(doubt.order_id) is not doubt:
             return
         doubt.is_alarmed = True
         _log.warning("execution.reconcile.doubt_lasts", order_id=doubt.order_id, asked=doubt.asked)
@@ -215,12 +161,46 @@ class Reconciler:
 
         await self.db.write(work)
 
-    def _next_time(self, doubt: Doubt) -> float:
-        now = self.clock.monotonic()
-        later = [doubt.since + offset for offset in _ASK_AT_S if doubt.since + offset > now]
-        if later:
-            return later[0] if not doubt.is_sell else min(later[0], now + _ASK_SELL_S)
-        return now + (_ABSENT_PAUSE_S if doubt.absent_after_fence or doubt.is_sell else _ASK_LATER_S)
+    # --- many orders of one market ---------------------------------------------------------------
+
+    async def _ask_all(self, group: Sequence[Doubt]) -> None:
+        """Ask about some orders of one account and market: by one list where that is cheaper."""
+        unanswered = list(group)
+        stored = await self.db.read(lambda tx: store.find_orders(tx, [each.order_id for each in group]))
+        lost = [each.order for each in stored.values() if each.order.state in (OrderState.UNKNOWN, OrderState.BLIND)]
+        if lost:
+            client = self.desk.client(lost[0].venue, lost[0].environment)
+            costs = client.capabilities.costs
+            if len(lost) * costs.find_order > costs.orders_since:
+                unanswered = await self._ask_by_list(client, group, lost)
+        for doubt in unanswered:
+            await self.ask(doubt)
+
+    async def _ask_by_list(self, client: VenueClient, group: Sequence[Doubt], lost: Sequence[Order]) -> list[Doubt]:
+        """Take what one list says of many orders; return the doubts that still must be asked one by one."""
+        since_ms = min(map(list_from_ms, lost))
+        instrument = self.desk.instrument(lost[0].venue, lost[0].environment, lost[0].symbol)
+        listed = await client.orders_since(self.desk.signer(lost[0].account_id), instrument, since_ms)
+        reports = {report.client_order_id: report for report in listed}
+        found: set[OrderId] = set()
+        for order in lost:
+            report = reports.get(order.client_order_id)
+            if report is not None:
+                await self.found(order.id, report)
+                found.add(order.id)
+        _log.info("execution.reconcile.listed", account_id=lost[0].account_id, asked=len(lost), found=len(found))
+        asked = {order.id for order in lost}
+        return [
+            doubt
+            for doubt in group
+            if doubt.order_id not in found
+            and (doubt.order_id not in asked or await self._is_due_alone(client, doubt, lost))
+        ]
+
+    async def _is_due_alone(self, client: VenueClient, doubt: Doubt, lost: Sequence[Order]) -> bool:
+        """Absent from the list: before the fence that says all there is to say."""
+        order = next(each for each in lost if each.id == doubt.order_id)
+        return await self._is_past_fence(client, order)
 
     # --- one order -------------------------------------------------------------------------------
 
@@ -228,7 +208,7 @@ class Reconciler:
         """Ask once about one order and record what was heard."""
         stored = (await self.db.read(lambda tx: store.find_orders(tx, [doubt.order_id]))).get(doubt.order_id)
         if stored is None or not (is_doubtful(stored) or doubt.is_poisoned):
-            self._doubts.pop(doubt.order_id, None)
+            self.doubts.settle(doubt.order_id)
             return
         order = stored.order
         doubt.last_asked_at = self.clock.now()
@@ -261,7 +241,9 @@ class Reconciler:
         self.on_credential(order.account_id, None)
         return report
 
-    async def _found(self, client: VenueClient, stored: Stored, report: OrderReport, is_past_fence: bool) -> None:
+    async def _found(
+        self, client: VenueClient, stored: Stored, report: OrderReport, is_past_fence: bool
+    ) -> list[Moved]:
         order = stored.order
         event = fact(report, self.clock.now())
         if order.state is OrderState.CANCEL_SENT and is_past_fence and report.state in RESTING:
@@ -280,19 +262,18 @@ class Reconciler:
             signer = self.desk.signer(order.account_id)
             fills = tuple(await client.fills(signer, instrument, venue_order_id=report.venue_order_id, since_ms=None))
             reached(Point.FILLS_ANSWERED)
-        if (doubt := self._doubts.get(order.id)) is not None:
-            doubt.is_poisoned = False  # a refusal to store it sets this again
-        await self.recorder.record([Outcome(order.id, event, fills)])
+        self.doubts.about_to_store(order.id)
+        return await self.recorder.record([Outcome(order.id, event, fills)])
 
     async def _absent(self, client: VenueClient, doubt: Doubt, order: Order) -> None:
         """Count a "not found" asked after the fence; the second one, with empty lists, proves the absence."""
         doubt.absent_after_fence += 1
         if doubt.absent_after_fence < 2:
-            doubt.next_at = self.clock.monotonic() + _ABSENT_PAUSE_S
+            doubt.next_at = self.clock.monotonic() + ABSENT_PAUSE_S
             return
         instrument = self.desk.instrument(order.venue, order.environment, order.symbol)
         signer = self.desk.signer(order.account_id)
-        listed = await client.orders_since(signer, instrument, signing_time_ms(order) - _LIST_MARGIN_MS)
+        listed = await client.orders_since(signer, instrument, list_from_ms(order))
         match = next((report for report in listed if report.client_order_id == order.client_order_id), None)
         if match is not None:
             stored = (await self.db.read(lambda tx: store.find_orders(tx, [order.id])))[order.id]
@@ -316,7 +297,7 @@ class Reconciler:
             now = self.clock.now()
             moved = self.recorder.applier.apply_all(tx, [Outcome(order.id, AbsenceProven(now))], now)
             is_proven = any(move.after.state is OrderState.NEVER_ARRIVED for move in moved)
-            fresh = self._resend(tx, order, now) if is_proven and may_resend else None
+            fresh = send_again(tx, self.journal, order, now) if is_proven and may_resend else None
             if is_proven and fresh is None and order.leg is Leg.ENTRY:
                 self.journal.open_incident(tx, order, "never_arrived", {"symbol": order.symbol}, now)
             reached(Point.ABSENCE_WRITTEN)
@@ -327,19 +308,6 @@ class Reconciler:
         self.recorder.announce(moved)
         if fresh is not None:
             self.on_resend([fresh])
-
-    def _resend(self, tx: Tx, order: Order, now: datetime) -> Order | None:
-        """An entry that never arrived goes out once more while it is fresh and no close has overtaken it."""
-        fresh_until = intent_store.load_intent(tx, order.intent_id).detail.get("fresh_until")
-        is_late = fresh_until is not None and now > datetime.fromisoformat(fresh_until)
-        is_overtaken = order.signal_id is not None and is_superseded(tx, order.signal_id)
-        generations = [each.order.generation for each in store.list_of_intent(tx, order.intent_id)]
-        if is_late or is_overtaken or max(generations) > order.generation:
-            return None
-        again = next_generation(order, self.journal.ids, now)
-        self.journal.intend(tx, None, [again], now)
-        reached(Point.RESEND_WRITTEN)
-        return again
 
     async def _is_past_fence(self, client: VenueClient, order: Order) -> bool:
         fence_at = signing_time_ms(order) + client.capabilities.fence_ms
@@ -353,44 +321,45 @@ class Reconciler:
 
     def _cancelled_at_ms(self, client: VenueClient, order: Order) -> int:
         """When the cancel left, in the venue's time: by the age of the doubt, which our wall clock cannot move."""
-        doubt = self._doubts.get(order.id)
+        doubt = self.doubts.find(order.id)
         age_s = 0.0 if doubt is None else self.clock.monotonic() - doubt.since
         return client.venue_now_ms() - int(age_s * 1_000)
 
-    # --- one account -----------------------------------------------------------------------------
+    # --- for a look at a whole account -----------------------------------------------------------
 
-    async def _fill_gap(self, account_id: AccountId) -> None:
-        """Ask about every order of the account that has not ended, once."""
-        try:
-            async with self._slots:
-                undone = await self.db.read(lambda tx: store.list_not_ended(tx, account_id))
-                asked = [each.order for each in undone if each.order.state in RESTING]
-                for order in asked:
-                    await self._ask_resting(order)
-        except VenueError as error:
-            _log.info("execution.reconcile.gap_no_answer", account_id=account_id, code=error.code)
-            self._accounts_due[account_id] = self.clock.monotonic() + _ASK_LATER_S
-        except CommitInDoubt:
-            raise
-        except Exception:
-            _log.exception("execution.reconcile.gap_failed", account_id=account_id)
-            self._accounts_due[account_id] = self.clock.monotonic() + _DOUBTFUL_S
-
-    async def _ask_resting(self, order: Order) -> None:
-        client = self.desk.client(order.venue, order.environment)
-        report = await self._find(client, order)
-        stored = (await self.db.read(lambda tx: store.find_orders(tx, [order.id]))).get(order.id)
+    async def found(self, order_id: OrderId, report: OrderReport) -> list[Moved]:
+        """Record what a list says of one of our orders, with the fills that are missing."""
+        stored = (await self.db.read(lambda tx: store.find_orders(tx, [order_id]))).get(order_id)
         if stored is None:
-            return
+            return []
+        return await self._found(self._client_of(stored.order), stored, report, False)
+
+    async def ask_resting(self, order: Order) -> list[Moved]:
+        """Ask about an order that no list holds although it should rest."""
+        report = await self._find(self._client_of(order), order)
         if report is not None:
-            await self._found(client, stored, report, False)
-        elif stored.order.state in (OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED):
-            await self.recorder.record([Outcome(order.id, OutcomeLost(self.clock.now(), "absent_when_asked"))])
+            return await self.found(order.id, report)
+        stored = (await self.db.read(lambda tx: store.find_orders(tx, [order.id]))).get(order.id)
+        if stored is None or stored.order.state not in (OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED):
+            return []
+        return await self.recorder.record([Outcome(order.id, OutcomeLost(self.clock.now(), "absent_when_asked"))])
+
+    def _client_of(self, order: Order) -> VenueClient:
+        return self.desk.client(order.venue, order.environment)
 
 
 def is_doubtful(stored: Stored) -> bool:
     """Say whether there is something to find out about an order."""
     return stored.order.state in IN_DOUBT or stored.lacks_fills
+
+
+def list_from_ms(order: Order) -> int:
+    """Venue time from which a list must be read to hold the order if it ever arrived; at most a day back."""
+    signed = signing_time_ms(order)
+    if order.reason == RESTORED:
+        # It may have left at any time since it was recorded, in the part of the journal that is gone.
+        signed = max(min(signed, to_ms(order.created_at)), signed - _DAY_MS)
+    return signed - _LIST_MARGIN_MS
 
 
 def signing_time_ms(order: Order) -> int:

@@ -65,6 +65,12 @@ def insert_incident(tx: Tx, values: Mapping[str, Any]) -> None:
     tx.execute(insert(incidents), [{**values, "detail": _json(values["detail"])}])
 
 
+def incidents_of_kind(tx: Tx, order_ids: Sequence[str], kind: str) -> set[str]:
+    """Return which of these orders have an incident of a kind."""
+    query = select(incidents.c.order_id).where(incidents.c.order_id.in_(list(order_ids)), incidents.c.kind == kind)
+    return set(tx.execute(query).scalars())
+
+
 def insert_decisions(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
     """Add all decisions of a signal."""
     if rows:

@@ -21,6 +21,7 @@ from tradewind.execution.deps import ExecutionDeps
 from tradewind.execution.hand_routes import add_hand
 from tradewind.execution.outcomes import Moved
 from tradewind.execution.preview_routes import add_preview
+from tradewind.execution.recovery_routes import add_recovery
 from tradewind.execution.roster import AccountFacts
 from tradewind.execution.shown import (
     AccountStatus,
@@ -58,6 +59,7 @@ def build_router(deps: ExecutionDeps) -> APIRouter:
     _add_status(router, deps)
     add_hand(router, deps)
     _add_orders(router, deps)
+    add_recovery(router, deps)
     _add_decisions(router, deps)
     add_preview(router, deps)
     return router

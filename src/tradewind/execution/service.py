@@ -5,17 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from tradewind.core.ids import AccountId, OrderId, UserId
 from tradewind.core.instrument import VenueName
 from tradewind.core.order import OrderState
-from tradewind.execution import store
+from tradewind.execution import recovery_store, store
 from tradewind.execution.emergency_store import ScopeKind
 from tradewind.execution.stops import active_stops, scopes_of, stop_epoch
 from tradewind.infra.db import Tx
 from tradewind.portfolio.service import open_lots
 
-__all__ = ["StopInForce", "accounts_stopped", "has_open_business", "owner_of", "stop_epoch"]
+__all__ = [
+    "RecoveryReport",
+    "StopInForce",
+    "accounts_stopped",
+    "has_open_business",
+    "owner_of",
+    "recovery_reports",
+    "stop_epoch",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +60,40 @@ def has_open_business(tx: Tx, account_id: AccountId) -> bool:
     if open_lots(tx, account_ids=[account_id]):
         return True
     return any(each.order.state is not OrderState.INTENDED for each in store.list_not_ended(tx, account_id))
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryReport:
+    """One reconcile of one account; `took_s` None: its entries wait for what `waits_for` says."""
+
+    account_id: str
+    cause: str
+    started_at: datetime
+    took_s: float | None
+    waits_for: str | None
+    orders: int
+    fills: int
+    positions: int
+    differences: int
+    not_ours: int
+    detail: tuple[Mapping[str, Any], ...]
+
+
+def recovery_reports(tx: Tx, account_ids: Sequence[AccountId] | None, limit: int) -> list[RecoveryReport]:
+    """Read what reconciles have found, newest first; of all accounts or of some."""
+    return [
+        RecoveryReport(
+            account_id=row.account_id,
+            cause=row.cause,
+            started_at=row.started_at,
+            took_s=None if row.green_at is None else (row.green_at - row.started_at).total_seconds(),
+            waits_for=row.waits_for,
+            orders=row.orders,
+            fills=row.fills,
+            positions=row.positions,
+            differences=row.differences,
+            not_ours=row.not_ours,
+            detail=tuple(recovery_store.detail_of(row)["differences"]),
+        )
+        for row in recovery_store.list_reports(tx, account_ids=account_ids, limit=limit)
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Row, insert, or_, select, update
 
+from tradewind.core.errors import NotFound
 from tradewind.core.ids import (
     AccountId,
     ClientOrderId,
@@ -32,6 +33,18 @@ from tradewind.infra.db import Tx
 # The column's width; a venue's words may be longer.
 _REASON_CHARS = 200
 _ENDED_WORDS = tuple(sorted(state.value for state in ENDED))
+# Columns whose words this release must know to judge an order at all.
+_WORDS: Mapping[str, frozenset[str]] = {
+    "state": frozenset(OrderState),
+    "leg": frozenset(Leg),
+    "side": frozenset(Side),
+    "type": frozenset(OrderType),
+    "intent_kind": frozenset(IntentKind),
+}
+
+
+class LaterRelease(NotFound):
+    """An order was written by a later release in words this one does not know: hands off it and its market."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +155,34 @@ def from_row(row: Row[Any]) -> Stored:
     return Stored(order, row.booked)
 
 
+def is_readable(row: Row[Any]) -> bool:
+    """Say whether this release knows every word of an order row (order-protocol.md section 9)."""
+    return all(getattr(row, column) in words for column, words in _WORDS.items())
+
+
+def _readable(rows: Iterable[Row[Any]]) -> list[Stored]:
+    """Read rows over many accounts; one of a later release is left out, and never stops the others."""
+    return [from_row(row) for row in rows if is_readable(row)]
+
+
+def _all_of(rows: Iterable[Row[Any]]) -> list[Stored]:
+    """Read the rows that one market's sells are counted from. Raises LaterRelease: a sum without one would be wrong."""
+    found = list(rows)
+    for row in found:
+        if not is_readable(row):
+            raise LaterRelease(
+                "order_of_later_release",
+                f"Order {row.id} was written by a later release ({row.state}); its market is left alone.",
+            )
+    return [from_row(row) for row in found]
+
+
+def list_unreadable(tx: Tx) -> list[Row[Any]]:
+    """Read the orders that a later release wrote in words this one does not know, oldest first."""
+    unknown = [orders.c[column].not_in(sorted(words)) for column, words in _WORDS.items()]
+    return list(tx.execute(select(orders).where(or_(*unknown)).order_by(orders.c.created_at, orders.c.id)))
+
+
 def insert_orders(tx: Tx, new: Sequence[Order]) -> None:
     """Add INTENDED orders."""
     if new:
@@ -166,21 +207,20 @@ def find_orders(tx: Tx, ids: Iterable[OrderId], *, lock: bool = False) -> dict[O
     query = select(orders).where(orders.c.id.in_(list(ids)))
     if lock:
         query = query.order_by(orders.c.id).with_for_update()
-    return {stored.order.id: stored for stored in map(from_row, tx.execute(query))}
+    return {stored.order.id: stored for stored in _readable(tx.execute(query))}
 
 
 def find_by_client_id(tx: Tx, account_id: AccountId, client_order_id: str) -> Stored | None:
-    """Read the order an account knows under a client id."""
+    """Read the order an account knows under a client id. Raises LaterRelease."""
     query = select(orders).where(orders.c.account_id == account_id, orders.c.client_order_id == client_order_id)
-    row = tx.execute(query).one_or_none()
-    return None if row is None else from_row(row)
+    return next(iter(_all_of(tx.execute(query))), None)
 
 
 def list_in_states(tx: Tx, states: Iterable[OrderState]) -> list[Stored]:
     """Read all orders in these states, oldest first; for the engine, across users."""
     words = [state.value for state in states]
     query = select(orders).where(orders.c.state.in_(words)).order_by(orders.c.created_at, orders.c.id)
-    return [from_row(row) for row in tx.execute(query)]
+    return _readable(tx.execute(query))
 
 
 def list_not_ended(tx: Tx, account_id: AccountId, symbol: str | None = None) -> list[Stored]:
@@ -188,54 +228,54 @@ def list_not_ended(tx: Tx, account_id: AccountId, symbol: str | None = None) -> 
     query = select(orders).where(orders.c.account_id == account_id, orders.c.state.not_in(_ENDED_WORDS))
     if symbol is not None:
         query = query.where(orders.c.symbol == symbol)
-    return [from_row(row) for row in tx.execute(query.order_by(orders.c.created_at, orders.c.id))]
+    return _readable(tx.execute(query.order_by(orders.c.created_at, orders.c.id)))
 
 
 def list_unsettled(tx: Tx, account_id: AccountId, symbol: str) -> list[Stored]:
-    """Read an account's orders that have not ended, or of which not every fill is booked."""
+    """Read an account's orders that have not ended, or of which not every fill is booked. Raises LaterRelease."""
     query = select(orders).where(
         orders.c.account_id == account_id,
         orders.c.symbol == symbol,
         or_(orders.c.state.not_in(_ENDED_WORDS), orders.c.executed != orders.c.booked),
     )
-    found = [from_row(row) for row in tx.execute(query.order_by(orders.c.created_at, orders.c.id))]
+    found = _all_of(tx.execute(query.order_by(orders.c.created_at, orders.c.id)))
     return [stored for stored in found if not stored.order.is_ended or stored.lacks_fills]
 
 
 def list_sells_after(tx: Tx, account_id: AccountId, symbol: str, since: datetime) -> list[Stored]:
-    """Read an account's sells that have not ended, or ended at or after a time."""
+    """Read an account's sells that have not ended, or ended at or after a time. Raises LaterRelease."""
     query = select(orders).where(
         orders.c.account_id == account_id,
         orders.c.symbol == symbol,
         orders.c.side == Side.SELL.value,
         or_(orders.c.state.not_in(_ENDED_WORDS), orders.c.ended_at >= since),
     )
-    return [from_row(row) for row in tx.execute(query)]
+    return _all_of(tx.execute(query))
 
 
 def list_overdue(tx: Tx, before: datetime) -> list[Order]:
     """Read orders that stand INTENDED although their release time passed before a time."""
     query = select(orders).where(orders.c.state == OrderState.INTENDED.value, orders.c.release_at < before)
-    return [from_row(row).order for row in tx.execute(query.order_by(orders.c.release_at, orders.c.id).limit(5_000))]
+    return [each.order for each in _readable(tx.execute(query.order_by(orders.c.release_at, orders.c.id).limit(5_000)))]
 
 
 def list_lacking_fills(tx: Tx) -> list[Stored]:
     """Read orders of which the venue stated more than we hold fills for."""
     # Text columns are compared for inequality only; the size is judged in Decimal.
     query = select(orders).where(orders.c.executed != orders.c.booked)
-    return [stored for stored in map(from_row, tx.execute(query)) if stored.lacks_fills]
+    return [stored for stored in _readable(tx.execute(query)) if stored.lacks_fills]
 
 
 def list_of_intent(tx: Tx, intent_id: IntentId) -> list[Stored]:
-    """Read all legs and generations of an intent."""
+    """Read all legs and generations of an intent. Raises LaterRelease."""
     query = select(orders).where(orders.c.intent_id == intent_id).order_by(orders.c.leg, orders.c.generation)
-    return [from_row(row) for row in tx.execute(query)]
+    return _all_of(tx.execute(query))
 
 
 def list_of_lot(tx: Tx, lot_id: str) -> list[Stored]:
-    """Read all protective and exit orders that name a lot."""
+    """Read all protective and exit orders that name a lot. Raises LaterRelease."""
     query = select(orders).where(orders.c.lot_id == lot_id).order_by(orders.c.created_at, orders.c.id)
-    return [from_row(row) for row in tx.execute(query)]
+    return _all_of(tx.execute(query))
 
 
 def list_entries_undone(tx: Tx, source_id: SourceId, base: Asset) -> list[Stored]:
@@ -246,7 +286,7 @@ def list_entries_undone(tx: Tx, source_id: SourceId, base: Asset) -> list[Stored
         orders.c.leg == Leg.ENTRY.value,
         or_(orders.c.state.not_in(_ENDED_WORDS), orders.c.executed != orders.c.booked),
     )
-    found = [from_row(row) for row in tx.execute(query)]
+    found = _readable(tx.execute(query))
     return [stored for stored in found if not stored.order.is_ended or stored.lacks_fills]
 
 
@@ -261,13 +301,13 @@ def list_of_user(
     if before is not None:
         query = query.where(orders.c.created_at < before)
     query = query.order_by(orders.c.created_at.desc(), orders.c.id.desc()).limit(limit)
-    return [from_row(row) for row in tx.execute(query)]
+    return _readable(tx.execute(query))
 
 
 def find_of_user(tx: Tx, user_id: UserId, order_id: str) -> Stored | None:
     """Read one order of a user; another user's id finds nothing."""
-    row = tx.execute(select(orders).where(orders.c.id == order_id, orders.c.user_id == user_id)).one_or_none()
-    return None if row is None else from_row(row)
+    query = select(orders).where(orders.c.id == order_id, orders.c.user_id == user_id)
+    return next(iter(_readable(tx.execute(query))), None)
 
 
 def committed_spend(tx: Tx, account_ids: Sequence[AccountId]) -> list[Stored]:
@@ -277,7 +317,7 @@ def committed_spend(tx: Tx, account_ids: Sequence[AccountId]) -> list[Stored]:
         orders.c.leg == Leg.ENTRY.value,
         or_(orders.c.state.not_in(_ENDED_WORDS), orders.c.executed != orders.c.booked),
     )
-    found = [from_row(row) for row in tx.execute(query)]
+    found = _readable(tx.execute(query))
     return [stored for stored in found if not stored.order.is_ended or stored.lacks_fills]
 
 
@@ -289,7 +329,7 @@ def entries_since(tx: Tx, account_ids: Sequence[AccountId], since: datetime) -> 
         orders.c.created_at >= since,
         orders.c.state.not_in([OrderState.DENIED.value, OrderState.REJECTED.value, OrderState.NEVER_ARRIVED.value]),
     )
-    return [from_row(row) for row in tx.execute(query)]
+    return _readable(tx.execute(query))
 
 
 # --- account versions ------------------------------------------------------------------------------

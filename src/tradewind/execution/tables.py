@@ -104,7 +104,8 @@ orders = Table(
     Column("rev", Integer, nullable=False),
     UniqueConstraint("account_id", "client_order_id"),
     UniqueConstraint("intent_id", "leg", "generation"),
-    Index("ix_orders_state", "state"),
+    # By state alone, and with the time of the end: ids are watched for a day after it.
+    Index("ix_orders_state_ended_at", "state", "ended_at"),
     Index("ix_orders_account_id_symbol_state", "account_id", "symbol", "state"),
     Index("ix_orders_signal_id", "signal_id"),
     Index("ix_orders_user_id_created_at", "user_id", "created_at"),

@@ -7,7 +7,7 @@ the venue's name. All times named `_ms` are VENUE time in Unix milliseconds; all
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -17,6 +17,8 @@ from tradewind.core.ids import AccountId, ClientOrderId, FillId, OrderId, VenueO
 from tradewind.core.instrument import Environment, Instrument, VenueName
 from tradewind.core.money import Asset, Money, Price, Quantity
 from tradewind.core.order import OrderState, OrderType, Side
+from tradewind.venues.figures import CallCosts as CallCosts
+from tradewind.venues.figures import VenueHealth as VenueHealth
 
 # --- capabilities ----------------------------------------------------------------------------------
 
@@ -54,6 +56,7 @@ class Capabilities:
     repeated_id: str  # what the venue does with an id it has seen, in a sentence
     main_quote: Asset
     private_stream: bool = True
+    costs: CallCosts = field(default_factory=CallCosts)
 
     @property
     def fence_ms(self) -> int:
@@ -357,25 +360,6 @@ class MarketEvents(Protocol):
     def events(self) -> AsyncIterator[Ticker]:
         """Yield prices; latest wins, so a slow reader may miss older ones of the same symbol."""
         ...
-
-
-# --- health ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class VenueHealth:
-    """How a venue looks from here (V12). `offset_ms` = venue clock minus ours."""
-
-    venue: VenueName
-    environment: Environment
-    is_healthy: bool
-    checked_at: datetime | None
-    offset_ms: int | None
-    latency_p50_ms: float | None
-    latency_p99_ms: float | None
-    banned_until_ms: int | None
-    used_weight: int | None
-    last_error: str | None
 
 
 # --- the port --------------------------------------------------------------------------------------

@@ -165,6 +165,15 @@ class IpBudget:
         """Weight used in the current window of the first limit."""
         return self._windows[0].used(self._now_ms()) if self._windows else 0
 
+    def weight_a_minute(self, lane: Lane) -> int | None:
+        """What a lane may use within a minute, by the tightest weight limit; None without one."""
+        rates = [
+            window.capacity * _SHARE_PERCENT[lane] * 600 // window.span_ms
+            for window in self._windows
+            if not window.counts_calls
+        ]
+        return min(rates, default=None)
+
     # --- permits -----------------------------------------------------------------------------------
 
     async def reserve(self, lane: Lane, weight: int, *, wait_s: float) -> Permit:

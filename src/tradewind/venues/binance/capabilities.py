@@ -7,7 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from tradewind.core.instrument import BINANCE, Environment
 from tradewind.core.money import Asset
-from tradewind.venues.base import Capabilities, Protection, ResendRule
+from tradewind.venues.base import CallCosts, Capabilities, Protection, ResendRule
 
 RECV_WINDOW_MS = 3_000
 # "Server-side processing timeout is 10 s, then -1007."
@@ -70,6 +70,8 @@ _BASE = Capabilities(
     repeated_id="Refused while an order with this id is open; accepted again once that one has ended.",
     main_quote=Asset("USDT"),
     private_stream=True,
+    # rest-api.md, 2026-07-21.
+    costs=CallCosts(find_order=4, open_orders=6, open_orders_all=80, orders_since=20, fills_of_order=5, account=20),
 )
 
 

@@ -190,6 +190,7 @@ class BinanceClient:
             banned_until_ms=blocked_until,
             used_weight=self._rest.budget.used_weight(),
             last_error=record.last_error,
+            weight_a_minute=self._rest.budget.weight_a_minute(Lane.QUERY),
         )
 
     # --- market ------------------------------------------------------------------------------------

@@ -1,0 +1,375 @@
+"""Which accounts are in order, and what it takes to get there: looks, holds, reports (product.md E8).
+
+An account is HELD from the start of the process, from the moment it is linked, and from any doubt about it (its
+stream lost for long, its key refused, positions that differ) until a look at it has found journal and venue to
+agree. Its entries wait meanwhile, INTENDED, while they are fresh; exits, stops and every other account go on.
+Accounts with something at stake come first. The time it takes is computed from the venue's own limits and told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from tradewind.core.ids import AccountId, OrderId
+from tradewind.core.money import Asset
+from tradewind.core.order import Order, OrderState
+from tradewind.execution import store
+from tradewind.execution.account_look import AccountLook, Followed, Looked, weight_of
+from tradewind.execution.outcomes import Moved
+from tradewind.execution.recovery_report import Held, add, put_report
+from tradewind.infra.clock import Clock, to_ms
+from tradewind.infra.db import CommitInDoubt, Db
+from tradewind.infra.ids import Ids
+from tradewind.infra.log import logger
+from tradewind.infra.points import Point, reached
+from tradewind.infra.wake import Wake
+from tradewind.venues.base import VenueClient
+from tradewind.venues.errors import CredentialRefused, RateLimited, VenueError
+
+_log = logger("execution.recovery")
+
+# Accounts looked at side by side; the venue's budget sets the pace behind it.
+_LOOKERS = 10
+_TICK_S = 0.5
+# A look that was not answered is tried again after these.
+_RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+# A venue that says "not before" is obeyed, but looked at again at least this often.
+_HELD_BACK_S = 60.0
+# A stream may be away this long before its account is in doubt: reconnecting takes a moment.
+_STREAM_LOST_S = 10.0
+# The first look waits this long for the stream: what happens after it the stream tells, so one look is enough.
+_STREAM_GRACE_S = 1.0
+# Between the two readings that make a shortfall certain (order-protocol.md section 4).
+_SHORT_AGAIN_S = 10.0
+# A live stream that says nothing may be dead: an account with business is compared at least this often ...
+_CROSS_CHECK_S = 50.0
+# ... as far as this share of the venue's budget reaches; with more accounts it takes longer, and that is told.
+_CROSS_CHECK_PERCENT = 10
+# A change this old that the live stream has not told makes the stream itself doubtful.
+_STREAM_LATE_MS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Outstanding:
+    """What is still to be found out at one venue, and the seconds in which its own limits allow that."""
+
+    client: VenueClient
+    accounts: int
+    weight: int
+    within_s: int | None
+    doubts: int
+    doubts_within_s: int | None
+
+
+@dataclass(slots=True)
+class _Account:
+    followed: Followed
+    held: Held | None
+    due_at: float | None
+    cause: str
+    is_looking: bool = False
+    fails: int = 0
+    looked_at: float | None = None
+    down_since: float | None = None
+    is_down_told: bool = False
+    has_business: bool = False
+    waiting_on: frozenset[OrderId] = frozenset()
+    short: dict[Asset, Decimal] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Recovery:
+    """Looks at accounts and holds those that are not in order; one per process."""
+
+    db: Db
+    ids: Ids
+    clock: Clock
+    accounts: AccountLook
+    on_released: Callable[[Sequence[Order]], None]
+    on_credential: Callable[[AccountId, str | None], None]
+    is_blind: Callable[[AccountId], bool]
+    # How often an account is compared with its venue: quiet, or doubtful (no stream, key refused).
+    quiet_s: float
+    doubtful_s: float
+    # Accounts of which the journal holds orders in words of a later release: hands off, so never in order.
+    unreadable: frozenset[AccountId] = frozenset()
+    at_stake: frozenset[AccountId] = frozenset()
+    _known: dict[AccountId, _Account] = field(default_factory=dict)
+    _wake: Wake = field(init=False)
+    _tasks: asyncio.TaskGroup | None = None
+    _looking: int = 0
+    _is_started: bool = False
+
+    def __post_init__(self) -> None:
+        self._wake = Wake(self.clock)
+
+    # --- what calls ------------------------------------------------------------------------------
+
+    def follow(self, followed: Followed) -> None:
+        """Take an account: its entries wait until it was looked at; called again with a new key."""
+        cause = "linked" if self._is_started else "start"
+        held = Held(cause, self.clock.now(), self.ids.new())
+        # One look once the stream is live says it all; without a stream the look comes first.
+        account = _Account(followed, held, self.clock.monotonic() + _STREAM_GRACE_S, cause)
+        account.has_business = followed.account_id in self.at_stake
+        account.down_since = self.clock.monotonic()
+        self._known[followed.account_id] = account
+        self._wake.set()
+
+    def unfollow(self, account_id: AccountId) -> None:
+        """Forget an account whose key is gone."""
+        self._known.pop(account_id, None)
+
+    def is_held(self, account_id: AccountId) -> bool:
+        """Say whether the account's entries wait for its reconcile."""
+        account = self._known.get(account_id)
+        return account is not None and account.held is not None
+
+    def hold(self, account_id: AccountId, cause: str) -> None:
+        """Something is doubtful about an account: its entries wait from now on, and it is looked at."""
+        account = self._known.get(account_id)
+        if account is not None and account.held is None:
+            account.held = Held(cause, self.clock.now(), self.ids.new())
+            _log.info("execution.recovery.held", account_id=account_id, cause=cause)
+        self.look_soon(account_id, cause)
+
+    def look_soon(self, account_id: AccountId, cause: str) -> None:
+        """Compare an account with its venue as soon as there is room."""
+        account = self._known.get(account_id)
+        if account is not None:
+            account.due_at, account.cause = self.clock.monotonic(), cause
+            self._wake.set()
+
+    def stream_up(self, account_id: AccountId) -> None:
+        """The private stream is live; what happened before is asked for, because it is not replayed."""
+        account = self._known.get(account_id)
+        if account is not None:
+            account.down_since, account.is_down_told = None, False
+            self.look_soon(account_id, "stream_up")
+
+    def stream_down(self, account_id: AccountId) -> None:
+        """The private stream is gone."""
+        account = self._known.get(account_id)
+        if account is not None and account.down_since is None:
+            account.down_since = self.clock.monotonic()
+
+    def on_moved(self, moved: Sequence[Moved]) -> None:
+        """An order in doubt was found out about: an account that waited for nothing else is in order."""
+        for move in moved:
+            account = self._known.get(move.after.account_id)
+            if account is None:
+                continue
+            account.has_business = True
+            if move.after.id in account.waiting_on and move.after.state not in (OrderState.UNKNOWN, OrderState.BLIND):
+                account.waiting_on -= {move.after.id}
+                if not account.waiting_on:
+                    self.look_soon(move.after.account_id, account.cause)
+
+    def outstanding(self) -> list[Outstanding]:
+        """Say, per venue, what is still to be found out and in how many seconds its own limits allow it."""
+        held: dict[VenueClient, list[_Account]] = {}
+        for account in self._known.values():
+            held.setdefault(account.followed.client, [])
+            if account.held is not None:
+                held[account.followed.client].append(account)
+        return [self._outstanding_at(client, accounts) for client, accounts in held.items()]
+
+    def _outstanding_at(self, client: VenueClient, accounts: Sequence[_Account]) -> Outstanding:
+        costs, limit = client.capabilities.costs, client.health().weight_a_minute
+        weight = sum(weight_of(costs, 1 if each.has_business else 0) for each in accounts)
+        doubts = self.accounts.reconciler.doubts.values()
+        count = sum(1 for each in doubts if self._client_of(each.account_id) is client)
+        # Two answers settle a doubt at the most: found, or not found twice.
+        asking = count * 2 * costs.find_order
+        return Outstanding(client, len(accounts), weight, seconds_for(weight, limit), count, seconds_for(asking, limit))
+
+    def _client_of(self, account_id: AccountId | None) -> VenueClient | None:
+        account = None if account_id is None else self._known.get(account_id)
+        return None if account is None else account.followed.client
+
+    # --- the loop --------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        self._is_started = True
+        for each in self.outstanding():
+            _log.info(
+                "execution.recovery.started",
+                venue=each.client.capabilities.venue,
+                accounts=each.accounts,
+                weight=each.weight,
+                within_s=each.within_s,
+            )
+        async with asyncio.TaskGroup() as tasks:
+            checked_at = self.clock.monotonic()
+            while True:
+                now = self.clock.monotonic()
+                if now - checked_at >= _TICK_S:
+                    checked_at = now
+                    self._schedule(now)
+                self._start_due(tasks, now)
+                self._wake.clear()
+                await self._wake.wait(_TICK_S)
+
+    def _start_due(self, tasks: asyncio.TaskGroup, now: float) -> None:
+        due = [each for each in self._known.values() if each.due_at is not None and each.due_at <= now]
+        # Something at stake goes first, then whoever waits, then the quiet ones.
+        due.sort(key=lambda each: (not each.has_business, each.held is None, each.due_at))
+        for account in due:
+            if self._looking >= _LOOKERS:
+                return
+            if account.is_looking:
+                continue
+            account.is_looking, account.due_at = True, None
+            self._looking += 1
+            tasks.create_task(self._guarded(account), name=f"look {account.followed.account_id}")
+
+    def _schedule(self, now: float) -> None:
+        every = {
+            client: self._cross_check_s(client) for client in {each.followed.client for each in self._known.values()}
+        }
+        for account_id, account in self._known.items():
+            is_lost = account.down_since is not None and now - account.down_since > _STREAM_LOST_S
+            if is_lost and not account.is_down_told and account.looked_at is not None:
+                account.is_down_told = True
+                self.hold(account_id, "stream_lost")
+            if account.due_at is None and not account.is_looking and account.looked_at is not None:
+                pause = self._pause_of(account, every[account.followed.client])
+                if now - account.looked_at >= pause:
+                    self.look_soon(account_id, "routine")
+
+    def _pause_of(self, account: _Account, cross_check_s: float) -> float:
+        if not account.has_business and account.held is None:
+            return self.quiet_s
+        if account.down_since is not None or self.is_blind(account.followed.account_id):
+            return self.doubtful_s
+        return min(self.quiet_s, cross_check_s)
+
+    def _cross_check_s(self, client: VenueClient) -> float:
+        """How often live accounts with business can be compared within the share of the budget kept for that."""
+        busy = sum(1 for each in self._known.values() if each.has_business and each.followed.client is client)
+        limit = client.health().weight_a_minute
+        if limit is None:
+            return _CROSS_CHECK_S
+        weight = busy * weight_of(client.capabilities.costs, 1)
+        return max(_CROSS_CHECK_S, weight * 60 / max(1, limit * _CROSS_CHECK_PERCENT // 100))
+
+    async def _guarded(self, account: _Account) -> None:
+        try:
+            await self._look(account)
+            account.fails = 0
+        except CredentialRefused as error:
+            self.on_credential(account.followed.account_id, error.code)
+            self.hold(account.followed.account_id, "key_refused")
+            await self._not_answered(account, error, self.doubtful_s)
+        except RateLimited as error:
+            await self._not_answered(account, error, self._until(error))
+        except VenueError as error:
+            await self._not_answered(account, error, self._retry_s(account))
+        except CommitInDoubt:
+            raise
+        except Exception:
+            _log.exception("execution.recovery.look_failed", account_id=account.followed.account_id)
+            account.due_at = self.clock.monotonic() + self._retry_s(account)
+        finally:
+            account.is_looking = False
+            self._looking -= 1
+            self._wake.set()
+
+    def _until(self, error: RateLimited) -> float:
+        if error.retry_at_ms is None:
+            return _RETRY_S[0]
+        return min(_HELD_BACK_S, max(0.05, (error.retry_at_ms - to_ms(self.clock.now())) / 1_000))
+
+    @staticmethod
+    def _retry_s(account: _Account) -> float:
+        return _RETRY_S[min(account.fails, len(_RETRY_S) - 1)]
+
+    async def _not_answered(self, account: _Account, error: VenueError, pause_s: float) -> None:
+        _log.info("execution.recovery.no_answer", account_id=account.followed.account_id, code=error.code)
+        account.fails += 1
+        account.due_at = self.clock.monotonic() + pause_s
+        if account.held is not None and account.held.waits_for != f"no answer: {error.code}":
+            account.held.waits_for = f"no answer: {error.code}"
+            await self._write(account, account.held, is_green=False)
+
+    # --- one account -----------------------------------------------------------------------------
+
+    async def _look(self, account: _Account) -> None:
+        account_id = account.followed.account_id
+        looked = await self.accounts.look(account.followed)
+        reached(Point.RECOVERY_LOOKED)
+        self.on_credential(account_id, None)
+        account.looked_at = self.clock.monotonic()
+        account.has_business = looked.has_business
+        if account.held is None and self._are_positions_new(account, looked):
+            self.hold(account_id, "positions_differ")
+        if account.held is None:
+            await self._tell_differences(account, looked)
+            return
+        held = account.held
+        held.looks += 1
+        add(held.looked, looked)
+        held.waits_for = self._waits_for(account, looked)
+        account.short = dict(looked.short)
+        is_green = not held.waits_for
+        await self._write(account, held, is_green=is_green)
+        if is_green:
+            account.held = None
+            await self._release(account_id, held)
+
+    def _waits_for(self, account: _Account, looked: Looked) -> str:
+        """Say what an account still waits for; empty when nothing."""
+        if account.followed.account_id in self.unreadable:
+            account.due_at = self.clock.monotonic() + self.quiet_s
+            return "orders of a later release"
+        account.waiting_on = looked.in_doubt
+        if looked.in_doubt:
+            return f"{len(looked.in_doubt)} orders in doubt"
+        is_certain = looked.is_steady and dict(looked.short) == account.short
+        if not looked.is_steady or (looked.short and not is_certain):
+            account.due_at = self.clock.monotonic() + (_SHORT_AGAIN_S if looked.short else _RETRY_S[0])
+            return "balances that do not cover the positions" if looked.short else "the account to hold still"
+        return ""
+
+    @staticmethod
+    def _are_positions_new(account: _Account, looked: Looked) -> bool:
+        """A shortfall that was certain and told before is no new doubt."""
+        return bool(looked.short) and dict(looked.short) != account.short
+
+    async def _release(self, account_id: AccountId, held: Held) -> None:
+        waiting = await self.db.read(lambda tx: store.list_not_ended(tx, account_id))
+        self.on_released([each.order for each in waiting if each.order.state is OrderState.INTENDED])
+        took_ms = int((self.clock.now() - held.since).total_seconds() * 1_000)
+        _log.info(
+            "execution.recovery.green",
+            account_id=account_id,
+            cause=held.cause,
+            orders=held.looked.orders,
+            fills=held.looked.fills,
+            differences=len(held.looked.differences),
+            not_ours=held.looked.not_ours,
+            weight=held.looked.weight,
+            ms=took_ms,
+        )
+
+    async def _tell_differences(self, account: _Account, looked: Looked) -> None:
+        """An account in order that was found to differ all the same: reported; its stream may be deaf."""
+        if not looked.differences:
+            return
+        report = Held(account.cause, self.clock.now(), self.ids.new(), "", looked, 1)
+        await self._write(account, report, is_green=True)
+
+    async def _write(self, account: _Account, held: Held, *, is_green: bool) -> None:
+        now = self.clock.now()
+        await self.db.write(lambda tx: put_report(tx, account.followed, held, is_green=is_green, now=now))
+
+
+def seconds_for(weight: int, limit_a_minute: int | None) -> int | None:
+    """Return how long a venue's budget takes to allow this much; what fits into the present minute takes none."""
+    if limit_a_minute is None:
+        return None
+    return max(0, -(-weight // max(1, limit_a_minute)) - 1) * 60

@@ -1,0 +1,81 @@
+"""The report of a reconcile: what was compared, what differed, what was done; one row a hold, kept for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from tradewind.execution import recovery_store
+from tradewind.execution.account_look import Difference, Followed, Looked
+from tradewind.infra import outbox
+from tradewind.infra.db import Tx
+from tradewind.infra.outbox import Note
+
+
+@dataclass(slots=True)
+class Held:
+    """Why an account's entries wait, and the report that is being written about it."""
+
+    cause: str
+    since: datetime
+    report_id: str
+    waits_for: str = "the first look"
+    looked: Looked = field(default_factory=Looked)
+    looks: int = 0
+    restore_id: str | None = None
+
+
+def put_report(tx: Tx, followed: Followed, held: Held, *, is_green: bool, now: datetime) -> None:
+    """Write what is known of a hold so far; when it ends with differences its owner is told."""
+    looked = held.looked
+    values = {
+        "id": held.report_id,
+        "account_id": followed.account_id,
+        "user_id": followed.user_id,
+        "venue": followed.client.capabilities.venue,
+        "environment": followed.client.environment.value,
+        "cause": held.cause,
+        "restore_id": held.restore_id,
+        "started_at": held.since,
+        "green_at": now if is_green else None,
+        "looks": held.looks,
+        "orders": looked.orders,
+        "fills": looked.fills,
+        "positions": looked.positions,
+        "differences": len(looked.differences),
+        "not_ours": looked.not_ours,
+        "weight": looked.weight,
+        "waits_for": held.waits_for[:80] or None,
+        "detail": {"differences": looked.rows()},
+    }
+    recovery_store.put_report(tx, values)
+    if looked.differences and is_green:
+        outbox.append(tx, [_notice(followed, held, looked.differences, now)], now)
+
+
+def add(total: Looked, looked: Looked) -> None:
+    """Add one look to what the looks before it have found; the same difference is not told twice."""
+    total.orders, total.positions, total.not_ours = looked.orders, looked.positions, looked.not_ours
+    total.fills += looked.fills
+    total.weight += looked.weight
+    total.differences.extend(each for each in looked.differences if each not in total.differences)
+
+
+def _notice(followed: Followed, held: Held, differences: Sequence[Difference], now: datetime) -> Note:
+    kinds = sorted({each.kind for each in differences})
+    payload = {
+        "id": held.report_id,
+        "rev": 1,
+        "at": now.isoformat(),
+        "kind": "recovery_differences",
+        "account_id": followed.account_id,
+        "cause": held.cause,
+        "count": len(differences),
+        "differences": kinds,
+        "text": (
+            f"Your account and our records differed in {len(differences)} points when they were compared; "
+            "what your exchange says was recorded. See the recovery report of the account."
+        ),
+    }
+    return Note("notice", followed.user_id, payload)
