@@ -27,7 +27,7 @@ test: $(VENV)/.dev ## all tests
 
 crash: $(VENV)/.dev ## kill the real process a thousand times (MINUTES=, KILLS=, SEED=, DATABASE=sqlite|postgresql|both)
 	@$(PY) -m tests.crash $(if $(MINUTES),--minutes $(MINUTES)) $(if $(KILLS),--kills $(KILLS)) \
-		$(if $(SEED),--seed $(SEED)) $(if $(DATABASE),--database $(DATABASE)) $(ARGS)
+		$(if $(SEED),--seed $(SEED)) $(if $(DATABASE),--database $(DATABASE)) $(if $(PLANTS),--plants $(PLANTS)) $(ARGS)
 
 check: $(VENV)/.dev ## lint, format, types, import contract, house rules, docs up to date
 	@$(BIN)/ruff check .

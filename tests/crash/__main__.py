@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.crash.databases import DATABASES
 from tests.crash.harness import Total, Wanted, lines_of, run
+from tests.crash.plants import PLANTS
 
 from tradewind.infra import log
 
@@ -22,7 +23,8 @@ def main(arguments: Sequence[str]) -> int:
     options = _options(arguments)
     log.configure(level="WARNING")
     names = DATABASES if options.database == "both" else (options.database,)
-    wanted = Wanted(options.kills, options.minutes, options.seed, names, is_kept=options.keep)
+    plants = () if options.plants == "no" else tuple(PLANTS) if options.plants == "yes" else (options.plants,)
+    wanted = Wanted(options.kills, options.minutes, options.seed, names, is_kept=options.keep, plants=plants)
     # A short path: a socket stands in it.
     folder = Path(tempfile.mkdtemp(prefix="tw-crash-"))
     total = asyncio.run(run(wanted, folder))
@@ -30,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
         sys.stdout.write(json.dumps(total.figures(), indent=2) + "\n")
     else:
         sys.stdout.write(_text(total))
-    for line in lines_of(total.bad):
+    for line in [*lines_of(total.bad), *(each.line() for each in total.planted if not each.is_found)]:
         sys.stderr.write(line + "\n")
     if total.bad:
         sys.stderr.write(f"everything of these episodes is kept in {folder}\n")
@@ -44,6 +46,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=int(time.time()), help="the first episode's seed")
     parser.add_argument("--database", choices=("sqlite", "postgresql", "both"), default="both")
     parser.add_argument("--keep", action="store_true", help="keep the folders of good episodes too")
+    parser.add_argument("--plants", choices=("yes", "no", *PLANTS), default="yes", help="planted bugs to look for")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args(arguments)
 
@@ -53,6 +56,10 @@ def _text(total: Total) -> str:
     by_point = figures.pop("kills_by_point")
     width = max(map(len, figures))
     lines = [f"{name.replace('_', ' '):<{width}}  {_shown(value)}" for name, value in figures.items()]
+    if total.planted:
+        found = sum(1 for each in total.planted if each.is_found)
+        lines.append(f"planted {found} of {len(total.planted)} found")
+        lines.extend(f"  {each.line()}" for each in total.planted)
     lines.append("kills by point")
     lines.extend(f"  {point:<30} {count}" for point, count in by_point.items())
     return "\n".join(lines) + "\n"

@@ -5,25 +5,37 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import signal
+import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import aiohttp
-from tests.crash.evidence import Motion, look_at_motion, read_sides
+from tests.crash.evidence import Motion, Told, look_at_motion, read_sides
 from tests.crash.killer import Strike, read_counts
+from tests.crash.numbers import PROCESSING_MS
 from tests.crash.referee import Finding, judge
 from tests.crash.schedule import Kill, Schedule
 from tests.crash.stage import Child, ChildEnded, Stage
 from tests.crash.worlds import World
 
+from tradewind.audit.service import Audit
 from tradewind.demo.calls import Door, Exchange
+from tradewind.execution import emergency_store
+from tradewind.execution.emergency import Emergency, StopRequest
+from tradewind.execution.emergency_store import PLATFORM, EpochName, Policy
+from tradewind.execution.journal import Journal
+from tradewind.infra.clock import SystemClock
 from tradewind.infra.db import Db
+from tradewind.infra.ids import RandomIds
 from tradewind.infra.points import Point
+from tradewind.vault.opening import KekPlace, open_vault
 
 # After the last fault everything must have come to rest within this: fence, two questions, back-off of exits.
 QUIET_WITHIN_S = 25.0
@@ -31,6 +43,10 @@ QUIET_WITHIN_S = 25.0
 _STILL_S = 0.25
 _LOOK_S = 0.05
 _READY_S = 10.0
+
+
+class NodeEnded(Exception):
+    """The node ended, or failed, by itself: it was not killed."""
 
 
 @dataclass(slots=True)
@@ -63,13 +79,25 @@ class Report:
 class Episode:
     """A world with its exchange, and the node that is killed over and over."""
 
-    def __init__(self, stage: Stage, world: World, seed: int, *, plant: str | None = None) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        world: World,
+        seed: int,
+        *,
+        plant: str | None = None,
+        numbers: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
         self.stage = stage
+        self.numbers = dict(numbers)
         self.world = world
         self.schedule = Schedule(seed)
         self.report = Report(seed, world.database.partition(":")[0] or "sqlite", plant=plant)
         self.alerts: list[Alert] = []
         self.signals: set[str] = set()
+        self.stops_us: list[int] = []
+        self.takeovers: list[tuple[int, int]] = []
+        self.clock_offset_ms = 0
         self.opened: set[str] = set()
         self._exchange: Child | None = None
         self._addresses: dict[str, str] = {}
@@ -80,7 +108,12 @@ class Episode:
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[Episode]:
         """Start the exchange; end it with everything of this episode."""
-        spec = {"store": str(self.world.folder / "venue.db"), "seed": self.report.seed}
+        processing_ms = self.numbers.get("venue_processing_ms", PROCESSING_MS)
+        spec = {
+            "store": str(self.world.folder / "venue.db"),
+            "seed": self.report.seed,
+            "processing_ms": processing_ms,
+        }
         self._exchange = self.stage.spawn("exchange", spec, self.world.folder / "exchange.log")
         said = await self._exchange.greeting()
         self._addresses = {name: said[name] for name in ("rest_url", "ws_api_url", "stream_url", "control_url")}
@@ -99,23 +132,38 @@ class Episode:
         assert self._session is not None
         return Exchange(Door(self._session, self._addresses["control_url"], "exchange"))
 
-    async def start(self, strike: Strike | None = None, **more: Any) -> Child:
+    async def start(self, strike: Strike | None = None) -> Child:
         """Start a node; it is ready, or dead already, when this returns."""
-        node = self.stage.spawn(
+        node = self._spawn(strike)
+        with contextlib.suppress(ChildEnded):
+            await node.ready(_READY_S)
+        return node
+
+    async def take_over(self, strike: Strike) -> Child:
+        """Start a second node beside the first; it owns the journal when this returns."""
+        node = self._spawn(strike)
+        await node.greeting()
+        db = Db.open(self.world.database_url)
+        try:
+            epoch = db.read_now(lambda tx: emergency_store.peek(tx, EpochName.OWNER))
+        finally:
+            db.close()
+        self.takeovers.append((epoch, now_us()))
+        return node
+
+    def _spawn(self, strike: Strike | None) -> Child:
+        return self.stage.spawn(
             "node",
             {
                 **self.world.spec(),
                 **self._addresses,
                 "is_uvloop": self.schedule.chance(0.5),
                 "plant": self.report.plant,
-                "strike": None if strike is None else _strike_spec(strike),
-                **more,
+                "numbers": self.numbers,
+                "strike": None if strike is None else {**asdict(strike), "point": strike.point.value},
             },
             self.world.log,
         )
-        with contextlib.suppress(ChildEnded):
-            await node.ready(_READY_S)
-        return node
 
     async def kill(self, node: Child, point: Point | None) -> None:
         """End a life, and count how it ended."""
@@ -124,11 +172,20 @@ class Episode:
             by = "at random"
         else:
             ended = node.ended.result()
-            if ended.signal != 9:
-                raise RuntimeError(f"the node ended by itself: {ended}; see {self.world.log}")
+            if ended.signal != signal.SIGKILL:
+                raise NodeEnded(f"the node ended by itself: {ended}; see {self.world.log}")
             by = "?" if point is None else point.value
         self.report.kills += 1
         self.report.by_point[by] += 1
+
+    async def end(self, node: Child) -> None:
+        """End a life that may have ended by itself: an owner that was taken over does."""
+        if node.is_alive:
+            await node.kill()
+
+    async def wait_dead(self, node: Child, within_s: float = 5.0) -> None:
+        """Wait until a node has died at its point, or for as long as it may take."""
+        await asyncio.wait({node.ended}, timeout=within_s)
 
     # --- people and prices -----------------------------------------------------------------------
 
@@ -142,11 +199,16 @@ class Episode:
         (self.opened.add if action == "buy" else self.opened.discard)(base)
         await self.send(node, alert)
 
+    async def attempt_alert(self, node: Child, action: str, base: str) -> None:
+        """Send an alert to a node that may die over it; it is sent again later."""
+        with contextlib.suppress(ChildEnded):
+            await self.alert(node, action, base)
+
     async def send(self, node: Child, alert: Alert) -> None:
         """Send an alert; what was answered must never be forgotten."""
         answer = await node.ask(do="alert", source=self.world.source_id, body=alert.body)
         if "failed" in answer:
-            raise RuntimeError(f"the node failed to take an alert: {answer['failed']}")
+            raise NodeEnded(f"the node failed to take an alert: {answer['failed']}")
         alert.is_answered = True
         self.signals.update(answer.get("signals", ()))
 
@@ -173,6 +235,45 @@ class Episode:
         # A tick is far below a hundredth of these prices.
         await self.exchange.set_price(symbol, _like(price * factor, price))
 
+    async def fall(self, base: str) -> None:
+        """Let a price fall through every stop set at 3 %."""
+        await self.move_price(base, Decimal("0.955"))
+
+    async def set_clock(self, offset_ms: int) -> None:
+        """Let the exchange's clock differ from ours."""
+        await self.exchange.add_fault(kind="clock_offset_ms", value=offset_ms)
+        self.clock_offset_ms = offset_ms
+
+    async def wait_stops_at_the_exchange(self, within_s: float = 5.0) -> None:
+        """Wait until every account has a stop resting at the exchange, whoever knows of it."""
+        until = asyncio.get_running_loop().time() + within_s
+        for person in self.world.people:
+            while not any(_is_resting_stop(order) for order in await self.exchange.orders(person.uid)):
+                if asyncio.get_running_loop().time() > until:
+                    return
+                await asyncio.sleep(_LOOK_S)
+
+    async def cancel_at_the_exchange(self, uid: int) -> None:
+        """The user cancels every resting order of theirs by hand."""
+        for order in await self.exchange.orders(uid):
+            if _is_resting_stop(order):
+                body = {"uid": uid, "symbol": order["symbol"], "order_id": order["orderId"]}
+                await self.exchange.door.demand("POST", "/external-cancel", body=body)
+
+    def stop_platform(self) -> None:
+        """Stop all entries, with the database alone, as the command does."""
+        db = Db.open(self.world.database_url)
+        clock = SystemClock()
+        place = KekPlace(self.world.folder / "kek", self.world.folder / "data")
+        try:
+            vault = db.write_now(lambda tx: open_vault(tx, place, clock, {}))
+            emergency = Emergency(Journal(RandomIds(clock), 0), Audit(vault, clock), clock)
+            wanted = StopRequest(PLATFORM, Policy.LEAVE, "operator", "the harness says so")
+            db.write_now(lambda tx: emergency.stop(tx, wanted))
+        finally:
+            db.close()
+        self.stops_us.append(now_us())
+
     async def clear_faults(self) -> None:
         """The exchange behaves from now on."""
         await self.exchange.door.demand("DELETE", "/faults")
@@ -184,8 +285,12 @@ class Episode:
         for _ in range(kills):
             least = min(Point, key=lambda point: rare[point.value])
             await self.live(self.schedule.kill(least))
+        return await self.conclude()
+
+    async def conclude(self, within_s: float = QUIET_WITHIN_S) -> Report:
+        """Let it come to rest without faults, and judge."""
         await self.clear_faults()
-        await self.quieten()
+        await self.quieten(within_s)
         await self.verdict()
         return self.report
 
@@ -207,7 +312,7 @@ class Episode:
             await self.exchange.add_fault(**fault)
         if kill.wants == "fall":
             for base in sorted(self.opened):
-                await self.move_price(base, Decimal("0.955"))
+                await self.fall(base)
         elif kill.wants is not None:
             await self.alert(node, *self.schedule.alert_for(kill.wants, self.opened))
 
@@ -224,7 +329,7 @@ class Episode:
         elif draw.chance(0.2):
             await self.clear_faults()
 
-    async def quieten(self, within_s: float = QUIET_WITHIN_S) -> None:
+    async def quieten(self, within_s: float) -> None:
         """Let a node without faults work until nothing is left to do; how it stands then is the verdict's."""
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -235,8 +340,12 @@ class Episode:
         finally:
             self.report.quiet_s = loop.time() - began
             if not node.is_alive:
-                raise RuntimeError(f"the node ended by itself: {node.ended.result()}; see {self.world.log}")
+                raise NodeEnded(f"the node ended by itself: {node.ended.result()}; see {self.world.log}")
             await node.kill()
+
+    async def wait_protected(self, within_s: float = 10.0) -> None:
+        """Wait until every entry so far has ended and its position is protected."""
+        await self._wait_still(asyncio.get_running_loop().time() + within_s)
 
     async def _wait_still(self, until: float) -> None:
         loop = asyncio.get_running_loop()
@@ -256,7 +365,8 @@ class Episode:
 
     async def verdict(self) -> None:
         """Read both sides and judge."""
-        sides = await read_sides(self.world, self.exchange, frozenset(self.signals))
+        told = Told(frozenset(self.signals), tuple(self.stops_us), tuple(self.takeovers), self.clock_offset_ms)
+        sides = await read_sides(self.world, self.exchange, told)
         self.report.findings = judge(sides)
         self.report.reached = Counter(read_counts(self.world.counts))
         self.report.orders = len(sides.journal.orders)
@@ -266,13 +376,13 @@ class Episode:
         self.report.states = Counter(lot.state for lot in sides.journal.lots if lot.is_open)
 
 
-def _strike_spec(strike: Strike) -> dict[str, Any]:
-    return {
-        "point": strike.point.value,
-        "nth": strike.nth,
-        "delay_ms": strike.delay_ms,
-        "is_freeze": strike.is_freeze,
-    }
+def _is_resting_stop(order: Mapping[str, Any]) -> bool:
+    return order["status"] == "NEW" and order["side"] == "SELL" and str(order["type"]).startswith("STOP")
+
+
+def now_us() -> int:
+    """Read the clock by which the journal is written."""
+    return time.time_ns() // 1_000
 
 
 def _like(value: Decimal, example: Decimal) -> Decimal:

@@ -6,17 +6,19 @@ every order, the outbox with what reached the bus, the inbox against what was an
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from sqlalchemy import Connection, text
+from tests.crash.journal_rows import read_journal, rows, us
 from tests.crash.worlds import World
 
 from tradewind.demo.calls import Exchange
-from tradewind.demo.evidence import read_journal, read_venue
+from tradewind.demo.evidence import read_venue
 from tradewind.demo.facts import Journal, Venue
 from tradewind.infra.db import Db
 
@@ -55,6 +57,19 @@ class Extra:
     inbox: Mapping[str, str]
     booked: Sequence[Booked]
     quantities: Mapping[str, Decimal]
+    owner_epochs: Mapping[str, int]
+    fresh_until_us: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the driver knows: signals answered, when a stop had been committed, which epoch took over when."""
+
+    signals: frozenset[str]
+    stops_us: tuple[int, ...] = ()
+    takeovers: tuple[tuple[int, int], ...] = ()
+    # How far the exchange's clock was set ahead of ours; what it logged is read in our time.
+    clock_offset_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,57 +80,70 @@ class Sides:
     extra: Extra
     venue: Venue
     published: frozenset[int]
-    answered: frozenset[str]
+    told: Told
 
 
-async def read_sides(world: World, exchange: Exchange, answered: frozenset[str]) -> Sides:
+async def read_sides(world: World, exchange: Exchange, told: Told) -> Sides:
     """Read both sides; nothing must move meanwhile, so the node has ended before."""
     venue = await read_venue(exchange)
     own = {(person.uid, asset): amount for person in world.people for asset, amount in person.own_coins().items()}
+    requests = [replace(each, received_ms=each.received_ms - told.clock_offset_ms) for each in venue.requests]
     held = {**dict.fromkeys(own, Decimal(0)), **venue.holdings}
     holdings = {key: amount - own.get(key, Decimal(0)) for key, amount in held.items()}
+    journal, extra = read_database(world.database_url)
     return Sides(
-        journal=read_journal(world.database_file),
-        extra=read_extra(world.database_url),
-        venue=replace(venue, holdings=holdings),
+        journal=journal,
+        extra=extra,
+        venue=replace(venue, holdings=holdings, requests=requests),
         published=frozenset(map(int, world.published.read_text("ascii").split()))
         | frozenset(range(1, world.notes_before + 1)),
-        answered=answered,
+        told=told,
     )
 
 
-def read_extra(url: str) -> Extra:
-    """Read the steps and the boxes."""
+def read_database(url: str) -> tuple[Journal, Extra]:
+    """Read the platform's side, all of it as of one moment."""
     db = Db.open(url)
     try:
-        return db.read_now(_extra)
+        return db.read_now(lambda tx: (read_journal(tx), _extra(tx)))
     finally:
         db.close()
 
 
 def _extra(tx: Connection) -> Extra:
     steps: dict[str, list[Step]] = defaultdict(list)
-    for row in _rows(tx, "SELECT seq, order_id, kind, from_state, to_state, at FROM order_events ORDER BY seq"):
-        steps[row.order_id].append(Step(row.seq, row.order_id, row.kind, row.from_state, row.to_state, _us(row.at)))
+    for row in rows(tx, "SELECT seq, order_id, kind, from_state, to_state, at FROM order_events ORDER BY seq"):
+        steps[row.order_id].append(Step(row.seq, row.order_id, row.kind, row.from_state, row.to_state, us(row.at)))
     return Extra(
         steps=steps,
         incidents=[
             (row.kind, row.account_id, row.order_id or "")
-            for row in _rows(tx, "SELECT kind, account_id, order_id FROM incidents")
+            for row in rows(tx, "SELECT kind, account_id, order_id FROM incidents")
         ],
-        outbox={row.seq: row.published_at is not None for row in _rows(tx, "SELECT seq, published_at FROM outbox")},
-        inbox={row.id: row.state for row in _rows(tx, "SELECT id, state FROM inbox")},
+        outbox={row.seq: row.published_at is not None for row in rows(tx, "SELECT seq, published_at FROM outbox")},
+        inbox={row.id: row.state for row in rows(tx, "SELECT id, state FROM inbox")},
         booked=[
-            Booked(row.order_id, row.account_id, row.symbol, row.side, Decimal(row.quantity), _us(row.booked_at))
-            for row in _rows(
+            Booked(row.order_id, row.account_id, row.symbol, row.side, Decimal(row.quantity), us(row.booked_at))
+            for row in rows(
                 tx, "SELECT order_id, account_id, symbol, side, quantity, booked_at FROM fills ORDER BY seq"
             )
         ],
         quantities={
             row.id: Decimal(row.quantity)
-            for row in _rows(tx, "SELECT id, quantity FROM orders WHERE quantity IS NOT NULL")
+            for row in rows(tx, "SELECT id, quantity FROM orders WHERE quantity IS NOT NULL")
         },
+        owner_epochs={row.id: row.owner_epoch for row in rows(tx, "SELECT id, owner_epoch FROM orders")},
+        fresh_until_us=_fresh_until(tx),
     )
+
+
+def _fresh_until(tx: Connection) -> dict[str, int]:
+    found = {}
+    for row in rows(tx, "SELECT orders.id, detail FROM orders JOIN intents ON intents.id = orders.intent_id"):
+        until = json.loads(row.detail).get("fresh_until")
+        if until is not None:
+            found[row.id] = us(datetime.fromisoformat(until))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,18 +185,9 @@ def look_at_motion(tx: Connection) -> Motion:
 
 def _lacking(tx: Connection) -> int:
     """Orders of which less is booked than the exchange stated; compared here, because SQLite keeps amounts as text."""
-    found = _rows(tx, "SELECT executed, booked FROM orders WHERE executed <> booked")
+    found = rows(tx, "SELECT executed, booked FROM orders WHERE executed <> booked")
     return sum(1 for row in found if Decimal(row.executed) != Decimal(row.booked))
-
-
-def _rows(tx: Connection, query: str) -> Sequence[Any]:
-    return tx.execute(text(query)).all()
 
 
 def _count(tx: Connection, query: str) -> int:
     return int(tx.execute(text(query)).scalar_one())
-
-
-def _us(at: Any) -> int:
-    """A time as microseconds: SQLite keeps the number, PostgreSQL a time."""
-    return at if isinstance(at, int) else int(at.timestamp() * 1_000_000)

@@ -9,8 +9,6 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from tests.crash.numbers import PROCESSING_MS
-
 from tradewind.sim.server import SimServer
 from tradewind.sim.settings import SimSettings
 
@@ -38,7 +36,7 @@ async def _serve(spec: dict[str, Any]) -> None:
             store=Path(spec["store"]),
             paused=True,
             seed=spec["seed"],
-            processing_timeout_ms=PROCESSING_MS,
+            processing_timeout_ms=spec["processing_ms"],
         )
     )
     addresses = await server.start()

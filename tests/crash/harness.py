@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.crash.databases import Database, open_databases
 from tests.crash.episode import Episode, Report, remove_world
+from tests.crash.planting import Planted, run_plants
 from tests.crash.referee import Broken
 from tests.crash.stage import Stage, open_stage
 from tests.crash.worlds import Template, build_template, copy_world
@@ -28,7 +29,7 @@ _LOST = (Broken.LOST, Broken.SIGNAL_LOST, Broken.NOTE_LOST)
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a run is asked for."""
+    """What a run is asked for; `plants` are the planted bugs to look for after the kills."""
 
     kills: int
     minutes: float
@@ -36,6 +37,7 @@ class Wanted:
     databases: tuple[str, ...]
     lanes: int = 2
     is_kept: bool = False
+    plants: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -45,7 +47,9 @@ class Total:
     wanted: Wanted
     folder: Path
     episodes: list[Report] = field(default_factory=list)
+    planted: list[Planted] = field(default_factory=list)
     wall_s: float = 0.0
+    plants_wall_s: float = 0.0
 
     @property
     def kills(self) -> int:
@@ -67,7 +71,11 @@ class Total:
 
     @property
     def is_good(self) -> bool:
-        return not self.bad and not self.never_reached and self.kills > 0
+        return not self.bad and not self.never_reached and self.is_every_plant_found
+
+    @property
+    def is_every_plant_found(self) -> bool:
+        return all(each.is_found for each in self.planted)
 
     def count(self, *kinds: Broken) -> int:
         """Count findings of these kinds."""
@@ -96,7 +104,10 @@ class Total:
             "slowest_rest_s": round(max((each.quiet_s for each in self.episodes), default=0.0), 1),
             "points_never_reached": self.never_reached,
             "failure_per_kill_below": round(_THREE / self.kills, 5) if self.kills and not self.bad else None,
+            "planted": len(self.planted),
+            "planted_found": sum(1 for each in self.planted if each.is_found),
             "wall_s": round(self.wall_s, 1),
+            "plants_wall_s": round(self.plants_wall_s, 1),
             "seed": self.wanted.seed,
         }
 
@@ -105,7 +116,7 @@ async def run(wanted: Wanted, folder: Path) -> Total:
     """Run lanes of episodes until enough was killed or the time is up."""
     total = Total(wanted, folder)
     began = time.monotonic()
-    async with open_databases(folder, wanted.databases) as databases, open_stage(folder) as stage:
+    async with open_databases(wanted.databases) as databases, open_stage(folder) as stage:
         templates = [await _template(folder, database) for database in databases]
         lanes = [
             _Lane(stage, databases[k % len(databases)], templates[k % len(templates)]) for k in range(wanted.lanes)
@@ -115,7 +126,10 @@ async def run(wanted: Wanted, folder: Path) -> Total:
         async with asyncio.TaskGroup() as tasks:
             for lane in lanes:
                 tasks.create_task(runner.run(lane))
-    total.wall_s = time.monotonic() - began
+        total.wall_s = time.monotonic() - began
+        for database, template in zip(databases, templates, strict=True):
+            total.planted += await run_plants(stage, database, template, folder, wanted.plants)
+        total.plants_wall_s = time.monotonic() - began - total.wall_s
     return total
 
 
@@ -153,7 +167,7 @@ class _Runner:
 
     async def _episode(self, lane: _Lane, seed: int, kills: int) -> Report:
         folder = self._total.folder / f"episode-{lane.database.name}-{seed}"
-        async with lane.database.copied(lane.template.database, seed) as database:
+        async with lane.database.copied(f"episode-{seed}") as database:
             world = copy_world(lane.template, folder, database)
             async with Episode(lane.stage, world, seed).open() as episode:
                 report = await episode.run(kills, self._rare)
@@ -166,7 +180,7 @@ class _Runner:
 
 def replay_of(report: Report) -> str:
     """Say how to run an episode again."""
-    return f"make crash SEED={report.seed} KILLS={report.kills} DATABASE={report.database}"
+    return f"make crash SEED={report.seed} KILLS={report.kills} DATABASE={report.database} PLANTS=no"
 
 
 def lines_of(reports: Sequence[Report]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The driver behind the fault points: counts each of them, and ends or freezes the process at a chosen one.
+"""The driver behind the fault points: counts each of them, and ends or holds up the process at a chosen one.
 
 The counts stand in a shared file mapping, because a process that is killed reports nothing any more.
 """
@@ -10,6 +10,7 @@ import os
 import signal
 import struct
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,12 +23,15 @@ _SIZE = _CELL.size * len(_POINTS)
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """What to do when `point` is reached for the `nth` time: SIGKILL after `delay_ms`, or SIGSTOP at once."""
+    """What to do when `point` is reached for the `nth` time: SIGKILL after `delay_ms`.
+
+    With `hold_ms` nobody dies: the thread that reached it stands still for as long, as in a paused process.
+    """
 
     point: Point
     nth: int = 1
     delay_ms: int = 0
-    is_freeze: bool = False
+    hold_ms: int = 0
 
 
 class Killer:
@@ -51,8 +55,8 @@ class Killer:
             self._seen += 1
             if self._seen != strike.nth:
                 return
-        if strike.is_freeze:
-            os.kill(os.getpid(), signal.SIGSTOP)
+        if strike.hold_ms:
+            time.sleep(strike.hold_ms / 1_000)
         elif strike.delay_ms:
             timer = threading.Timer(strike.delay_ms / 1_000, _die)
             timer.daemon = True

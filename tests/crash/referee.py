@@ -15,7 +15,7 @@ from enum import StrEnum
 from tests.crash.evidence import Sides, Step
 
 from tradewind.core.money import ZERO
-from tradewind.core.order import ENDED, TRANSITIONS, OrderState, Side
+from tradewind.core.order import ENDED, TRANSITIONS, Leg, OrderState, Side
 from tradewind.core.protection import PositionState
 from tradewind.demo.case import Wrong
 from tradewind.demo.check import check
@@ -92,6 +92,7 @@ def judge(sides: Sides) -> list[Finding]:
         *_signals(sides),
         *_notes(sides),
         *_closes(sides),
+        *_claims(sides),
         *_Replay(sides).run(),
     ]
 
@@ -134,7 +135,7 @@ def _absences(sides: Sides) -> Iterator[Finding]:
 
 
 def _signals(sides: Sides) -> Iterator[Finding]:
-    for signal_id in sorted(sides.answered - set(sides.extra.inbox)):
+    for signal_id in sorted(sides.told.signals - set(sides.extra.inbox)):
         yield Finding(Broken.SIGNAL_LOST, f"signal {signal_id} was answered and is not in the inbox")
     for signal_id, state in sides.extra.inbox.items():
         if state in ("new", "claimed"):
@@ -160,6 +161,27 @@ def _closes(sides: Sides) -> Iterator[Finding]:
             is_earlier = place.get(lot.signal_id or "", -1) < place[signal.id]
             if is_meant and is_earlier and lot.is_open and lot.state != PositionState.DUST:
                 yield Finding(Broken.CLOSE, f"account {lot.account_id}: the close left {lot.quantity} {lot.base}")
+
+
+def _claims(sides: Sides) -> Iterator[Finding]:
+    """No entry is claimed after a stop, nor beyond its age, nor anything under an epoch that was taken over."""
+    orders = {order.id: order for order in sides.journal.orders}
+    for order_id, steps in sides.extra.steps.items():
+        claims = [step for step in steps if _is_claim(step)]
+        if claims:
+            yield from _owner_of(sides, order_id, claims[-1])
+        for step in claims if orders[order_id].leg == Leg.ENTRY else ():
+            if any(step.at_us > stopped_us for stopped_us in sides.told.stops_us):
+                yield Finding(Broken.STOPPED, f"entry {order_id} was claimed after the platform was stopped")
+            if step.at_us > sides.extra.fresh_until_us.get(order_id, step.at_us):
+                yield Finding(Broken.STALE, f"entry {order_id} was claimed when its alert was too old")
+
+
+def _owner_of(sides: Sides, order_id: str, claim: Step) -> Iterator[Finding]:
+    epoch = sides.extra.owner_epochs[order_id]
+    for newer, taken_us in sides.told.takeovers:
+        if epoch < newer and claim.at_us > taken_us:
+            yield Finding(Broken.EPOCH, f"order {order_id} was claimed under epoch {epoch} after {newer} took over")
 
 
 # --- sells against what was held -------------------------------------------------------------------

@@ -80,10 +80,6 @@ class Child:
         self.stage.order(do="stop", id=self.name)
         return await self.ended
 
-    def resume(self) -> None:
-        """SIGCONT."""
-        self.stage.order(do="continue", id=self.name)
-
     async def listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Take what it says until it is gone."""
         self._writer = writer

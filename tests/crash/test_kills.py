@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from tests.crash.harness import Wanted, lines_of, run
+from tests.crash.plants import PLANTS
+from tests.crash.scenarios import SCENARIOS
 
 from tradewind.infra import points
 
@@ -33,3 +35,16 @@ async def test_kill_of_the_real_process_when_it_comes_anywhere_then_nothing_is_l
     assert total.kills == 20
     assert total.by_point["at random"] < total.kills, "some die at a fault point"
     assert points.driver is None, "the driver is in the killed process alone"
+
+
+async def test_planted_bugs_when_their_scenarios_are_played_then_are_found_by_name(folder: Path) -> None:
+    """Some of the plants of `make crash`: a harness that finds nothing must be one that could have."""
+    names = ("fills_not_deduplicated", "outbox_marked_before_publish", "dead_stop_adopted")
+    total = await run(Wanted(kills=0, minutes=0, seed=_SEED, databases=("sqlite",), plants=names), folder)
+
+    assert [each.line() for each in total.planted if not each.is_found] == []
+    assert len(total.planted) == len(names)
+
+
+def test_plants_and_scenarios_when_compared_then_each_has_the_other() -> None:
+    assert set(PLANTS) == set(SCENARIOS)

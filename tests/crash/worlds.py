@@ -66,11 +66,6 @@ class World:
         return self.database or f"sqlite:///{self.folder / 'data' / 'tradewind.db'}"
 
     @property
-    def database_file(self) -> Path:
-        """The SQLite file."""
-        return self.folder / "data" / "tradewind.db"
-
-    @property
     def counts(self) -> Path:
         return self.folder / "points.bin"
 
@@ -95,7 +90,8 @@ class World:
 
 async def build_template(folder: Path, database: str) -> Template:
     """Build a world through the platform's own API; `database` empty: a SQLite file in its folder."""
-    async with world(folder, orders=CRASH_ORDERS, database=database) as place:
+    address = database or f"sqlite:///{folder / 'data' / 'tradewind.db'}"
+    async with world(folder, orders=CRASH_ORDERS, database=address) as place:
         people = place.people(list(PLANS))
         await place.start_platform()
         for place_of, person in enumerate(people):

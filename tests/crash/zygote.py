@@ -6,7 +6,7 @@ itself, shares nothing with its parent but imported modules, and SIGKILL ends it
 runs here before or after a fork.
 
 One JSON line in: {"do": "start", "id", "what": "node" | "exchange", "spec": {...}, "log": path}, or
-{"do": "kill" | "continue" | "stop" | "dump", "id"}. One JSON line out: {"event": "started", "id", "pid"} and
+{"do": "kill" | "stop" | "dump", "id"}. One JSON line out: {"event": "started", "id", "pid"} and
 {"event": "ended", "id", "signal", "code"}. When the input ends, so do all children.
 """
 
@@ -23,7 +23,7 @@ from typing import Any
 
 from tests.crash import exchange, node
 
-_SIGNALS = {"kill": signal.SIGKILL, "continue": signal.SIGCONT, "stop": signal.SIGTERM, "dump": signal.SIGUSR1}
+_SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGTERM, "dump": signal.SIGUSR1}
 _KINDS: Mapping[str, Callable[[dict[str, Any]], None]] = {"node": node.main, "exchange": exchange.main}
 _CRASHED = 70
 
