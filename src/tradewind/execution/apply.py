@@ -11,10 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from tradewind.core.errors import IllegalTransition
-from tradewind.core.ids import OrderId
 from tradewind.core.instrument import Instrument
 from tradewind.core.money import EXACT, ZERO, Price, Quantity, plain
 from tradewind.core.order import (
@@ -30,14 +28,14 @@ from tradewind.core.order import (
     apply,
 )
 from tradewind.core.position import Fill, parts_after
-from tradewind.execution import intent_store, parts_store, record_store, store
+from tradewind.execution import intent_store, parts_store, record_store
+from tradewind.execution.apply_batch import Batch
 from tradewind.execution.intent_store import Intent
 from tradewind.execution.outcomes import Moved, Outcome
 from tradewind.execution.owner import Owner
-from tradewind.execution.scope import cause_of, event_row, lot_plan, sell_scope
+from tradewind.execution.scope import cause_of, lot_plan, sell_scope
 from tradewind.execution.store import Stored
 from tradewind.execution.words import order_note, position_note
-from tradewind.infra import outbox
 from tradewind.infra.db import Tx
 from tradewind.infra.ids import Ids
 from tradewind.infra.log import logger
@@ -61,34 +59,27 @@ class Applier:
     owner: Owner = field(default_factory=Owner)
 
     def apply_all(self, tx: Tx, outcomes: Sequence[Outcome], now: datetime) -> list[Moved]:
-        """Apply outcomes in order; an illegal step of ours is logged and leaves its order alone."""
+        """Apply outcomes in order; an illegal step of ours is logged and leaves its order alone.
+
+        What all of them look at is read at once and what they change is written at once: a fan-out's outcomes
+        come by the thousand.
+        """
         self.owner.demand(tx)
-        found = store.find_orders(tx, {outcome.order_id for outcome in outcomes}, lock=True)
-        moved: list[Moved] = []
-        events: list[dict[str, Any]] = []
-        notes: list[Note] = []
+        batch = Batch.read(tx, outcomes, now, self.portfolio)
+        moved = []
         for outcome in outcomes:
-            stored = found.get(outcome.order_id)
-            if stored is None:
-                _log.error("execution.apply.order_missing", order_id=outcome.order_id)
-                continue
-            result = self._apply_one(tx, stored, outcome, now, notes)
-            if result is None:
-                continue
-            after, move = result
-            found[outcome.order_id] = after
-            moved.append(move)
-            if move.after.rev != move.before.rev:
-                events.append(event_row(move.before, move.after, outcome, now))
-        record_store.insert_events(tx, events)
-        outbox.append(tx, notes, now)
-        store.bump_exposure(tx, {move.after.account_id for move in moved})
+            move = self._apply_one(batch, outcome)
+            if move is not None:
+                moved.append(move)
+        batch.write()
         reached(Point.OUTCOME_WRITTEN)
         return moved
 
-    def _apply_one(
-        self, tx: Tx, stored: Stored, outcome: Outcome, now: datetime, notes: list[Note]
-    ) -> tuple[Stored, Moved] | None:
+    def _apply_one(self, batch: Batch, outcome: Outcome) -> Moved | None:
+        stored = batch.orders.get(outcome.order_id)
+        if stored is None:
+            _log.error("execution.apply.order_missing", order_id=outcome.order_id)
+            return None
         before = stored.order
         if is_overtaken(before, outcome):
             return None
@@ -97,91 +88,70 @@ class Applier:
         except IllegalTransition as error:
             _log.error("execution.apply.illegal", order_id=before.id, state=before.state, error=error.message)
             return None
-        fresh = self._fresh_fills(tx, before, outcome.fills)
+        fresh = batch.fresh_fills(before, outcome.fills)
         if not applied.is_changed and not fresh and applied.incident is None:
             return None
-        order, incident = _grown_by_fills(
-            applied, stored, fresh, record_store.booked_quote(tx, before.id) if fresh else ZERO
-        )
-        booked = stored.booked
-        if order is not before and not store.update_order(tx, order, expected_rev=before.rev):
-            raise RuntimeError(f"order {before.id} moved under its own lock")
-        if fresh:
-            booked = self._book(tx, order, fresh, now, notes, booked)
+        order, incident = _grown_by_fills(applied, stored, fresh, batch.quotes.get(before.id, ZERO))
+        new_lots = self._book(batch, order, fresh) if fresh else ()
         if incident is not None:
-            self._open_incident(tx, order, incident, outcome, now, notes)
-        notes.append(order_note(order))
-        after = Stored(order, booked)
+            self._open_incident(batch, order, incident, outcome)
+        batch.notes.append(order_note(order))
+        after = batch.keep(before, order, fresh, outcome)
         if order.side is Side.SELL and order.is_ended and not after.lacks_fills and order.executed.is_positive:
-            notes.extend(position_note(each, now) for each in self._close_dust(tx, order, now))
-        return after, Moved(before, order, tuple(fresh), incident, after.lacks_fills)
+            batch.notes.extend(position_note(each, batch.now) for each in self._close_dust(batch, order))
+        return Moved(before, order, tuple(fresh), incident, after.lacks_fills, new_lots)
 
-    @staticmethod
-    def _fresh_fills(tx: Tx, order: Order, seen: Sequence[VenueFill]) -> list[VenueFill]:
-        if not seen:
-            return []
-        known = record_store.known_fills(tx, order, [fill.fill_id for fill in seen])
-        fresh: dict[tuple[str, str], VenueFill] = {}
-        for fill in seen:
-            key = (fill.venue_order_id, fill.fill_id)
-            if key not in known:
-                fresh.setdefault(key, fill)
-        return list(fresh.values())
-
-    def _book(
-        self, tx: Tx, order: Order, fresh: Sequence[VenueFill], now: datetime, notes: list[Note], booked: Decimal
-    ) -> Decimal:
-        intent = intent_store.load_intent(tx, order.intent_id)
+    def _book(self, batch: Batch, order: Order, fresh: Sequence[VenueFill]) -> tuple[Holding, ...]:
+        """Book fills into lots; returns what a buy's lots are now."""
+        intent = batch.intents[order.intent_id]
+        booked = batch.orders[order.id].booked
+        bought: dict[str, Holding] = {}
         for seen in fresh:
-            record_store.insert_fill(tx, _fill_row(order, seen, now))
-            reached(Point.FILL_WRITTEN)
             fill = Fill(
                 seen.fill_id, order.id, seen.side, seen.quantity, seen.price, seen.quote_amount, seen.fee, seen.at
             )
-            change = self._book_one(tx, order, intent, fill, booked)
-            notes.extend(position_note(holding, now) for holding in change.holdings)
-            surprise = _surprise_of(change)
-            if surprise is not None and sell_scope(order, intent).touches_lots:
-                kind, quantity = surprise
-                self._open_incident(tx, order, kind, None, now, notes, quantity=plain(quantity))
+            if order.side is Side.BUY:
+                holding = batch.purchases.book(lot_plan(order, intent), fill)
+                bought[holding.lot.id] = holding
+            else:
+                self._book_sell(batch, order, intent, fill, booked)
             booked = EXACT.add(booked, seen.quantity.value)
-        store.add_booked(tx, order.id, booked)
-        return booked
+        batch.notes.extend(position_note(holding, batch.now) for holding in bought.values())
+        return tuple(bought.values())
 
-    def _book_one(self, tx: Tx, order: Order, intent: Intent, fill: Fill, booked: Decimal) -> Change:
-        if order.side is Side.BUY:
-            return self.portfolio.book_buy(tx, lot_plan(order, intent), fill)
+    def _book_sell(self, batch: Batch, order: Order, intent: Intent, fill: Fill, booked: Decimal) -> None:
+        tx = batch.written_lots()
+        scope = sell_scope(order, intent)
         fixed = {} if order.lot_id is not None else parts_store.list_parts(tx, [order.id])
         parts = parts_after(fixed[order.id], Quantity(booked)) if order.id in fixed else None
-        return self.portfolio.book_sell(tx, sell_scope(order, intent), fill, cause=cause_of(order), parts=parts)
+        change = self.portfolio.book_sell(tx, scope, fill, cause=cause_of(order), parts=parts)
+        batch.notes.extend(position_note(holding, batch.now) for holding in change.holdings)
+        surprise = _surprise_of(change)
+        if surprise is not None and scope.touches_lots:
+            kind, quantity = surprise
+            self._open_incident(batch, order, kind, None, quantity=plain(quantity))
 
-    def _close_dust(self, tx: Tx, order: Order, now: datetime) -> list[Holding]:
+    def _close_dust(self, batch: Batch, order: Order) -> list[Holding]:
         """A sale is over: what is left too small to sell closes its lot, with the rest kept on record."""
         instrument = self.rules(order)
         if instrument is None or order.executed_quote <= ZERO:
             return []
         price = Price(EXACT.divide(order.executed_quote, order.executed.value))
+        tx = batch.written_lots()
         scope = sell_scope(order, intent_store.load_intent(tx, order.intent_id))
-        return self.portfolio.close_dust(tx, scope, instrument, price, now)
+        return self.portfolio.close_dust(tx, scope, instrument, price, batch.now)
 
     def _open_incident(
-        self,
-        tx: Tx,
-        order: Order,
-        kind: Incident | str,
-        outcome: Outcome | None,
-        now: datetime,
-        notes: list[Note],
-        **detail: str,
+        self, batch: Batch, order: Order, kind: Incident | str, outcome: Outcome | None, **detail: str
     ) -> None:
         event = "" if outcome is None else type(outcome.event).__name__
         values = {"event": event, "state": order.state.value, "executed": str(order.executed), **detail}
         incident_id = self.ids.new()
         record_store.insert_incident(
-            tx,
+            batch.tx,
             {
                 "id": incident_id,
-                "at": now,
+                "at": batch.now,
                 "user_id": order.user_id,
                 "account_id": order.account_id,
                 "order_id": order.id,
@@ -189,8 +159,9 @@ class Applier:
                 "detail": values,
             },
         )
-        payload = {"id": incident_id, "rev": 0, "at": now.isoformat(), "kind": str(kind), "order_id": order.id}
-        notes.append(Note("incident", order.user_id, {**payload, **values}))
+        at = batch.now.isoformat()
+        payload = {"id": incident_id, "rev": 0, "at": at, "kind": str(kind), "order_id": order.id}
+        batch.notes.append(Note("incident", order.user_id, {**payload, **values}))
         _log.warning("execution.incident", kind=str(kind), order_id=order.id, account_id=order.account_id)
 
 
@@ -238,24 +209,3 @@ def _grown_by_fills(
         rev=max(order.rev, stored.order.rev + 1),
     )
     return grown, incident
-
-
-def _fill_row(order: Order, fill: VenueFill, now: datetime) -> dict[str, Any]:
-    return {
-        "venue": order.venue,
-        "environment": order.environment.value,
-        "account_id": order.account_id,
-        "user_id": order.user_id,
-        "symbol": order.symbol,
-        "venue_order_id": fill.venue_order_id,
-        "fill_id": fill.fill_id,
-        "order_id": OrderId(order.id),
-        "side": fill.side.value,
-        "quantity": fill.quantity.value,
-        "price": fill.price.value,
-        "quote_amount": fill.quote_amount,
-        "fee_amount": None if fill.fee is None else fill.fee.amount,
-        "fee_asset": None if fill.fee is None else fill.fee.asset,
-        "at": fill.at,
-        "booked_at": now,
-    }

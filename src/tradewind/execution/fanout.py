@@ -32,10 +32,10 @@ from tradewind.infra.wake import Wake
 
 _log = logger("execution.fanout")
 
-# Orders of one claim: what a venue's pool can put on the wire well inside send_by.
-_BATCH = 200
-# Orders on the wire at once in this process.
-_IN_FLIGHT = 200
+# Orders of one claim: what this process signs and a venue's pool puts on the wire well inside send_by.
+_BATCH = 500
+# Entries claimed and not answered yet at most; the next claim waits for room.
+_IN_FLIGHT = 1_500
 # Longest sleep between looks at the heap; new work wakes it at once.
 _IDLE_S = 1.0
 # After a failed round (database locked): try again.
@@ -58,7 +58,7 @@ class Dispatcher:
     _due: list[tuple[datetime, float, OrderId]] = field(default_factory=list)
     _waiting: set[OrderId] = field(default_factory=set)
     _wake: Wake = field(init=False)
-    _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_IN_FLIGHT))
+    _in_flight: int = 0
     _tasks: asyncio.TaskGroup | None = None
 
     def __post_init__(self) -> None:
@@ -71,6 +71,11 @@ class Dispatcher:
                 self._waiting.add(order.id)
                 heapq.heappush(self._due, (order.release_at, self.draw.random(), order.id))
         self._wake.set()
+
+    @property
+    def is_pressed(self) -> bool:
+        """Whether entries are on their way, or due now: work that can wait should."""
+        return self._in_flight > 0 or (bool(self._due) and self._due[0][0] <= self.clock.now())
 
     def on_moved(self, moved: Sequence[Moved]) -> None:
         """An entry that could not leave waits for its next release."""
@@ -143,7 +148,8 @@ class Dispatcher:
     def _pop_due(self) -> list[OrderId]:
         now = self.clock.now()
         ready: list[OrderId] = []
-        while self._due and self._due[0][0] <= now and len(ready) < _BATCH:
+        room = min(_BATCH, _IN_FLIGHT - self._in_flight)
+        while self._due and self._due[0][0] <= now and len(ready) < room:
             ready.append(heapq.heappop(self._due)[2])
         return ready
 
@@ -151,12 +157,15 @@ class Dispatcher:
         self._wake.clear()
         pause = _IDLE_S
         if self._due:
-            pause = min(pause, max(0.0, (self._due[0][0] - self.clock.now()).total_seconds()))
+            until_due = (self._due[0][0] - self.clock.now()).total_seconds()
+            # Due and not taken: there is no room on the wire, and every answer wakes us.
+            pause = pause if until_due <= 0 else min(pause, until_due)
         await self._wake.wait(pause)
 
     async def _claim_and_send(self, tasks: asyncio.TaskGroup, ready: list[OrderId]) -> None:
         if not self.latch.is_open:
             await self.clock.sleep(_IDLE_S)
+            await self._take_back(ready)
             return
         claim = await self.db.write(
             lambda tx: self.journal.claim_entries(tx, ready, self.gate, self.venue_now, self.clock.now())
@@ -165,16 +174,17 @@ class Dispatcher:
         self._waiting.difference_update(ready)
         self.recorder.announce(claim.denied)
         self._announce(claim.sent)
+        self._in_flight += len(claim.sent)
         for order in claim.sent:
-            await self._slots.acquire()
-            tasks.create_task(self._send_one(order), name=f"send {order.id}")
+            tasks.create_task(self._send_one(order), name="send entry")
 
     async def _send_one(self, order: Order) -> None:
         try:
-            outcomes = await self.submitter.send(order)
-            await self.recorder.record(outcomes)
+            await self.recorder.hand_in(await self.submitter.send(order))
         finally:
-            self._slots.release()
+            self._in_flight -= 1
+            if self._in_flight == 0 or self._due:
+                self._wake.set()
 
     async def _take_back(self, ids: list[OrderId]) -> None:
         self._waiting.difference_update(ids)

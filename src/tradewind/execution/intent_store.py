@@ -8,11 +8,12 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, select, update
 
 from tradewind.core.ids import AccountId, DecisionId, IntentId, SignalId, SourceId, UserId
 from tradewind.core.order import IntentKind
 from tradewind.execution.tables import intents
+from tradewind.infra import bulk
 from tradewind.infra.db import Tx
 
 
@@ -36,29 +37,60 @@ class Intent:
     signal_seq: int | None = None
 
 
+_NAMES = (
+    *("id", "kind", "user_id", "account_id", "symbol", "created_at", "signal_id", "decision_id", "source_id"),
+    *("lot_id", "detail", "is_done", "signal_seq"),
+)
+_KINDS = {each.value: each for each in IntentKind}
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
 def insert_intents(tx: Tx, new: Sequence[Intent]) -> None:
     """Add intents."""
-    if not new:
-        return
-    rows = [
-        {
-            "id": intent.id,
-            "kind": intent.kind.value,
-            "user_id": intent.user_id,
-            "account_id": intent.account_id,
-            "symbol": intent.symbol,
-            "signal_id": intent.signal_id,
-            "decision_id": intent.decision_id,
-            "source_id": intent.source_id,
-            "lot_id": intent.lot_id,
-            "detail": msgspec.json.encode(intent.detail).decode("utf-8"),
-            "is_done": intent.is_done,
-            "created_at": intent.created_at,
-            "signal_seq": intent.signal_seq,
-        }
-        for intent in new
-    ]
-    tx.execute(insert(intents), rows)
+    bulk.insert_rows(tx, intents, _NAMES, [_to_values(intent) for intent in new])
+
+
+def load_intents(tx: Tx, ids: Iterable[IntentId]) -> dict[IntentId, Intent]:
+    """Read intents by id, all at once."""
+    found = map(_from_values, bulk.select_rows(tx, intents, _NAMES, "id", ids))
+    return {intent.id: intent for intent in found}
+
+
+def _to_values(intent: Intent) -> tuple[Any, ...]:
+    return (
+        intent.id,
+        intent.kind.value,
+        intent.user_id,
+        intent.account_id,
+        intent.symbol,
+        intent.created_at,
+        intent.signal_id,
+        intent.decision_id,
+        intent.source_id,
+        intent.lot_id,
+        _encode(intent.detail).decode("utf-8"),
+        intent.is_done,
+        intent.signal_seq,
+    )
+
+
+def _from_values(row: Sequence[Any]) -> Intent:
+    return Intent(
+        id=row[0],
+        kind=_KINDS[row[1]],
+        user_id=row[2],
+        account_id=row[3],
+        symbol=row[4],
+        created_at=row[5],
+        signal_id=row[6],
+        decision_id=row[7],
+        source_id=row[8],
+        lot_id=row[9],
+        detail=_decode(row[10]),
+        is_done=row[11],
+        signal_seq=row[12],
+    )
 
 
 def list_open_intents(
@@ -85,18 +117,4 @@ def close_intent(tx: Tx, intent_id: IntentId) -> None:
 
 
 def _intent(row: Row[Any]) -> Intent:
-    return Intent(
-        id=IntentId(row.id),
-        kind=IntentKind(row.kind),
-        user_id=UserId(row.user_id),
-        account_id=AccountId(row.account_id),
-        symbol=row.symbol,
-        created_at=row.created_at,
-        signal_id=row.signal_id,
-        decision_id=row.decision_id,
-        source_id=row.source_id,
-        lot_id=row.lot_id,
-        detail=msgspec.json.decode(row.detail),
-        is_done=row.is_done,
-        signal_seq=row.signal_seq,
-    )
+    return _from_values([getattr(row, name) for name in _NAMES])

@@ -261,6 +261,7 @@ class Journal:
 
     def _entry_reasons(self, tx: Tx, due: Sequence[Order], gate: EntryGate, now: datetime) -> dict[OrderId, str]:
         reasons = dict(gate(tx, due))
+        intents = intent_store.load_intents(tx, {order.intent_id for order in due})
         overtaken: dict[SignalId, bool] = {}
         decided_under: dict[OrderId, int] = {}
         for order in due:
@@ -271,7 +272,7 @@ class Journal:
                     overtaken[order.signal_id] = is_superseded(tx, order.signal_id)
                 if overtaken[order.signal_id]:
                     reasons[order.id] = "superseded"
-            detail = intent_store.load_intent(tx, order.intent_id).detail
+            detail = intents[order.intent_id].detail
             fresh_until = detail.get("fresh_until")
             decided_under[order.id] = detail.get(EPOCH_KEY, 0)
             if fresh_until is not None and now > datetime.fromisoformat(fresh_until):
@@ -282,10 +283,10 @@ class Journal:
         moved, rows = [], []
         for before, event in steps:
             after = apply(before, event).order
-            if not store.update_order(tx, after, expected_rev=before.rev):
-                raise RuntimeError(f"order {before.id} moved under its own lock")
             moved.append(Moved(before, after))
             rows.append(event_row(before, after, Outcome(before.id, event), now))
+        if not store.update_orders(tx, [(move.after, move.before.rev) for move in moved]):
+            raise RuntimeError(f"one of the orders {[move.after.id for move in moved][:5]} moved under its own lock")
         record_store.insert_events(tx, rows)
         outbox.append(tx, [order_note(move.after) for move in moved], now)
         store.bump_exposure(tx, {move.after.account_id for move in moved})

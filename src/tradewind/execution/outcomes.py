@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tradewind.core.ids import OrderId
 from tradewind.core.order import Incident, Order, OrderEvent
+from tradewind.portfolio.holding import Holding
 from tradewind.venues.base import VenueFill
 
 
@@ -25,10 +26,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """An order before and after a transaction; `new_fills` were booked in it."""
+    """An order before and after a transaction; `new_fills` were booked in it, `new_lots` bought by them."""
 
     before: Order
     after: Order
     new_fills: tuple[VenueFill, ...] = ()
     incident: Incident | None = None
     lacks_fills: bool = False
+    new_lots: tuple[Holding, ...] = ()

@@ -35,6 +35,7 @@ from tradewind.execution.exits import EXIT_KINDS, ExitDesk, sells_lot
 from tradewind.execution.fanout import Dispatcher
 from tradewind.execution.intent_store import Intent
 from tradewind.execution.journal import Journal
+from tradewind.execution.lots_held import LotsHeld
 from tradewind.execution.native import LEGS, intend_oco, last_refusal, user_cancels
 from tradewind.execution.outcomes import Moved
 from tradewind.execution.rounds import Key, Rounds
@@ -85,20 +86,20 @@ class Protector:
     clock: Clock
     triggers: Triggers
     rounds: Rounds = field(init=False)
-    _holdings: dict[str, Holding] = field(default_factory=dict)
+    _held: LotsHeld = field(default_factory=LotsHeld)
     _native_tries: dict[str, int] = field(default_factory=dict)
     _native_after: dict[str, float] = field(default_factory=dict)
     _full_sweep_at: float = 0.0
 
     def __post_init__(self) -> None:
-        self.rounds = Rounds(self.clock, self._guarded, Wake(self.clock))
+        self.rounds = Rounds(self.clock, self._guarded, Wake(self.clock), lambda: not self.dispatcher.is_pressed)
 
     # --- what calls ------------------------------------------------------------------------------
 
     async def load(self) -> None:
         """At start: arm every open lot from the database, before anything else is sent."""
         for holding in await self.db.read(open_lots):
-            self._holdings[holding.lot.id] = holding
+            self._held.put(holding)
             if holding.state not in STOOD_DOWN:
                 self.triggers.arm(holding)
             self.look((holding.lot.account_id, holding.lot.symbol))
@@ -110,22 +111,31 @@ class Protector:
         self.rounds.look(key)
 
     def on_moved(self, moved: Sequence[Moved]) -> None:
-        """A fill or an end changes what is wanted."""
+        """A fill or an end changes what is wanted; a new lot is watched from this moment on."""
         for move in moved:
+            self._watch_new(move)
             came_back = move.after.state is OrderState.INTENDED and move.before.state is OrderState.SENT
             if move.new_fills or move.after.is_ended or move.after.state in RESTING or came_back:
-                self.look((move.after.account_id, move.after.symbol))
+                # A lot that was only bought now is watched already; nothing else there has moved.
+                is_watched = bool(move.new_lots) and move.after.leg is Leg.ENTRY
+                self.rounds.look((move.after.account_id, move.after.symbol), can_wait=is_watched)
+
+    def _watch_new(self, move: Moved) -> None:
+        for holding in move.new_lots:
+            if holding.lot.id not in self._held and holding.state not in STOOD_DOWN:
+                self._held.put(holding)
+                self.triggers.arm(holding)
 
     def on_price(self, venue: VenueName, environment: Environment, symbol: str, price: Price) -> None:
         """Compare a fresh price of a venue with the levels of the lots there."""
         for crossing in self.triggers.watch.on_price((venue, environment, symbol), price):
-            holding = self._holdings.get(crossing.lot_id)
+            holding = self._held.find(crossing.lot_id)
             if holding is not None and self.triggers.take(crossing, holding):
                 self.look((holding.lot.account_id, holding.lot.symbol))
 
     def watched_symbols(self) -> set[tuple[VenueName, Environment, str]]:
         """Symbols whose prices must be followed."""
-        return {(each.venue, each.environment, each.lot.symbol) for each in self._holdings.values()}
+        return {(each.venue, each.environment, each.lot.symbol) for each in self._held}
 
     async def run(self) -> None:
         """Look after everything until cancelled."""
@@ -143,9 +153,9 @@ class Protector:
         is_full = at - self._full_sweep_at >= _FULL_SWEEP_S
         if is_full:
             self._full_sweep_at = at
-        for holding in self._holdings.values():
+        for holding in self._held:
             if is_full or self._is_restless(holding, now):
-                self.look((holding.lot.account_id, holding.lot.symbol))
+                self.rounds.look((holding.lot.account_id, holding.lot.symbol), can_wait=True)
 
     def _is_restless(self, holding: Holding, now: datetime) -> bool:
         lot = holding.lot
@@ -186,7 +196,7 @@ class Protector:
         lots = await self.db.read(lambda tx: open_lots(tx, account_ids=[account_id], symbol=symbol))
         self._forget_closed(key, lots)
         for holding in lots:
-            self._holdings[holding.lot.id] = holding
+            self._held.put(holding)
             exit_intent = next((each for each in leaving if sells_lot(each, holding)), None)
             again.extend(await self._tend_lot(holding, exit_intent, is_halted=is_halted))
         return min(again, default=None)
@@ -348,15 +358,8 @@ class Protector:
         return is_begun
 
     def _forget_closed(self, key: Key, lots: Sequence[Holding]) -> None:
-        open_ids = {holding.lot.id for holding in lots}
-        gone = [
-            each.lot.id
-            for each in self._holdings.values()
-            if (each.lot.account_id, each.lot.symbol) == key and each.lot.id not in open_ids
-        ]
-        for lot_id in gone:
+        for lot_id in self._held.keep_only(key, [holding.lot.id for holding in lots]):
             self.triggers.disarm(lot_id)
-            self._holdings.pop(lot_id, None)
             self._native_tries.pop(lot_id, None)
             self._native_after.pop(lot_id, None)
 
@@ -372,7 +375,7 @@ class Protector:
         fresh = await self.db.write(lambda tx: self._write_state(tx, holding, state, said))
         reached(Point.POSITION_STATE_COMMITTED)
         if fresh is not None:
-            self._holdings[fresh.lot.id] = fresh
+            self._held.put(fresh)
 
     def _write_state(self, tx: Tx, holding: Holding, state: PositionState, reason: str | None) -> Holding | None:
         fresh = set_state(tx, holding.lot.id, state, reason)

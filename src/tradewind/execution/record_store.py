@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 from sqlalchemy import Row, and_, func, insert, select
 
-from tradewind.core.ids import OrderId, UserId
-from tradewind.core.money import EXACT
-from tradewind.core.order import IntentKind, Order, OrderState
+from tradewind.core.ids import AccountId, OrderId, UserId
+from tradewind.core.money import EXACT, ZERO
+from tradewind.core.order import IntentKind, OrderState
 from tradewind.execution.tables import decisions, fills, incidents, order_events, orders
+from tradewind.infra import bulk
 from tradewind.infra.db import Tx
+
+# Venue, account, symbol, the venue's order id and its id of the execution.
+FillKey = tuple[str, str, str, str, str]
+
+_EVENT_NAMES = ("order_id", "user_id", "at", "kind", "from_state", "to_state", "detail")
+_FILL_NAMES = (
+    *("venue", "environment", "account_id", "user_id", "symbol", "venue_order_id", "fill_id", "order_id", "side"),
+    *("quantity", "price", "quote_amount", "fee_amount", "fee_asset", "at", "booked_at"),
+)
+_DECISION_NAMES = (
+    *("id", "signal_id", "source_id", "user_id", "account_id", "mandate_id", "cell", "plan", "verdict", "reason"),
+    *("confidence_pct", "working", "created_at"),
+)
+_encode = msgspec.json.Encoder().encode
 
 
 def insert_events(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
     """Add journal lines; `detail` must be JSON-able."""
-    if rows:
-        tx.execute(insert(order_events), [{**row, "detail": _json(row["detail"])} for row in rows])
+    values = [(*(row[name] for name in _EVENT_NAMES[:-1]), _json(row["detail"])) for row in rows]
+    bulk.insert_rows(tx, order_events, _EVENT_NAMES, values)
 
 
 def list_events(tx: Tx, user_id: UserId, order_id: str) -> list[Row[Any]]:
@@ -36,28 +51,25 @@ def cancelled_by_us(tx: Tx, order_ids: Sequence[OrderId]) -> set[str]:
     return set(tx.execute(query).scalars())
 
 
-def known_fills(tx: Tx, order: Order, fill_ids: Sequence[str]) -> set[tuple[str, str]]:
-    """Return which of these fills are booked already, as (venue order id, fill id): the table's own key."""
-    query = select(fills.c.venue_order_id, fills.c.fill_id).where(
-        fills.c.venue == order.venue,
-        fills.c.account_id == order.account_id,
-        fills.c.symbol == order.symbol,
-        fills.c.fill_id.in_(list(fill_ids)),
+def known_fills(tx: Tx, account_ids: Iterable[AccountId], fill_ids: Iterable[str]) -> set[FillKey]:
+    """Return which fills with these ids are booked already on these accounts, by the table's own key."""
+    query = select(fills.c.venue, fills.c.account_id, fills.c.symbol, fills.c.venue_order_id, fills.c.fill_id).where(
+        fills.c.account_id.in_(list(account_ids)), fills.c.fill_id.in_(list(fill_ids))
     )
-    return {(row.venue_order_id, row.fill_id) for row in tx.execute(query)}
+    return {(row[0], row[1], row[2], row[3], row[4]) for row in tx.execute(query)}
 
 
-def booked_quote(tx: Tx, order_id: OrderId) -> Decimal:
-    """Add up the quote amounts of an order's booked fills."""
-    summed = Decimal(0)
-    for amount in tx.execute(select(fills.c.quote_amount).where(fills.c.order_id == order_id)).scalars():
-        summed = EXACT.add(summed, amount)
+def booked_quotes(tx: Tx, order_ids: Iterable[OrderId]) -> dict[OrderId, Decimal]:
+    """Add up the quote amounts of orders' booked fills; an order without fills is missing."""
+    summed: dict[OrderId, Decimal] = {}
+    for order_id, amount in bulk.select_rows(tx, fills, ("order_id", "quote_amount"), "order_id", order_ids):
+        summed[order_id] = EXACT.add(summed.get(order_id, ZERO), amount)
     return summed
 
 
-def insert_fill(tx: Tx, values: Mapping[str, Any]) -> None:
-    """Add a fill; its unique key is the last guard against booking twice."""
-    tx.execute(insert(fills), [dict(values)])
+def insert_fills(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add fills; their unique key is the last guard against booking twice."""
+    bulk.insert_rows(tx, fills, _FILL_NAMES, [tuple(row[name] for name in _FILL_NAMES) for row in rows])
 
 
 def insert_incident(tx: Tx, values: Mapping[str, Any]) -> None:
@@ -73,8 +85,8 @@ def incidents_of_kind(tx: Tx, order_ids: Sequence[str], kind: str) -> set[str]:
 
 def insert_decisions(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
     """Add all decisions of a signal."""
-    if rows:
-        tx.execute(insert(decisions), [{**row, "working": _json(row["working"])} for row in rows])
+    values = [tuple(_json(row[name]) if name == "working" else row[name] for name in _DECISION_NAMES) for row in rows]
+    bulk.insert_rows(tx, decisions, _DECISION_NAMES, values)
 
 
 def list_decisions(tx: Tx, signal_id: str, user_id: UserId | None) -> list[Row[Any]]:
@@ -137,4 +149,4 @@ def signal_cells(tx: Tx, signal_ids: Sequence[str]) -> list[Row[Any]]:
 
 
 def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode("utf-8")
+    return _encode(value).decode("utf-8")

@@ -7,7 +7,7 @@ doubt closes the latch: nothing more is sent, the process ends and recovers from
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy.exc import OperationalError
@@ -24,7 +24,8 @@ from tradewind.infra.points import Point, reached
 _log = logger("execution.recorder")
 
 MovedListener = Callable[[Sequence[Moved]], None]
-_Waiting = tuple[Sequence[Outcome], asyncio.Future[list[Moved]]]
+# Outcomes, and who waits for what they moved; None: nobody does.
+_Waiting = tuple[Sequence[Outcome], asyncio.Future[list[Moved]] | None]
 
 # Waiting outcomes at most; a venue that tells more than this between two commits is told to wait.
 _QUEUE_MAX = 20_000
@@ -58,6 +59,11 @@ class Recorder:
         await self._queue.put((outcomes, done))
         return await done
 
+    async def hand_in(self, outcomes: Sequence[Outcome]) -> None:
+        """Have these outcomes committed; waits only where too many are waiting already."""
+        if outcomes:
+            await self._queue.put((outcomes, None))
+
     def announce(self, moved: Sequence[Moved]) -> None:
         """Tell the listeners of orders that another transaction moved (claims, denials)."""
         if moved:
@@ -85,8 +91,9 @@ class Recorder:
                 await self._commit_alone(waiting)
             return
         self.announce(moved)
+        by_order = _by_order(moved)
         for group, done in batch:
-            _settle(done, group, moved)
+            _settle(done, group, by_order)
 
     async def _commit_alone(self, waiting: _Waiting) -> None:
         """One account's poison never holds up another: it is told, and the venue is asked again."""
@@ -100,10 +107,10 @@ class Recorder:
             _log.exception("execution.recorder.outcome_not_stored", orders=[each.order_id for each in group])
             if self.on_poison is not None:
                 self.on_poison([each.order_id for each in group], type(error).__name__)
-            _settle(done, group, [])
+            _settle(done, group, {})
             return
         self.announce(moved)
-        _settle(done, group, moved)
+        _settle(done, group, _by_order(moved))
 
     async def _write(self, outcomes: Sequence[Outcome]) -> list[Moved]:
         """Write outcomes; a database that is busy or full is waited for, because facts must not be lost."""
@@ -121,7 +128,7 @@ class Recorder:
     def _give_up(self, batch: Sequence[_Waiting], error: CommitInDoubt) -> None:
         self.latch.close("commit_in_doubt")
         for _, done in batch:
-            if not done.done():
+            if done is not None and not done.done():
                 done.set_exception(error)
 
 
@@ -131,7 +138,16 @@ def _is_passing(error: OperationalError) -> bool:
     return any(word in text for word in _PASSING)
 
 
-def _settle(done: asyncio.Future[list[Moved]], group: Sequence[Outcome], moved: Sequence[Moved]) -> None:
-    if not done.done():
-        ids = {outcome.order_id for outcome in group}
-        done.set_result([move for move in moved if move.after.id in ids])
+def _by_order(moved: Iterable[Moved]) -> dict[OrderId, list[Moved]]:
+    found: dict[OrderId, list[Moved]] = {}
+    for move in moved:
+        found.setdefault(move.after.id, []).append(move)
+    return found
+
+
+def _settle(
+    done: asyncio.Future[list[Moved]] | None, group: Sequence[Outcome], moved: Mapping[OrderId, Sequence[Moved]]
+) -> None:
+    if done is not None and not done.done():
+        ids = dict.fromkeys(outcome.order_id for outcome in group)
+        done.set_result([move for order_id in ids for move in moved.get(order_id, ())])

@@ -3,161 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Row, insert, or_, select, update
+from sqlalchemy import Row, or_, select
 
 from tradewind.core.errors import NotFound
 from tradewind.core.ids import (
     AccountId,
-    ClientOrderId,
     IntentId,
     OrderId,
-    SignalId,
     SourceId,
     UserId,
-    VenueOrderId,
 )
-from tradewind.core.instrument import Environment, VenueName
-from tradewind.core.money import ZERO, Asset, Money, Price, Quantity
-from tradewind.core.order import ENDED, IntentKind, Leg, Order, OrderState, OrderType, Side
+from tradewind.core.money import ZERO, Asset
+from tradewind.core.order import ENDED, Leg, Order, OrderState, Side
+from tradewind.execution.order_rows import (
+    MOVING,
+    NAMES,
+    WORDS,
+    from_values_if_readable,
+    moving_values,
+    to_values,
+)
+from tradewind.execution.order_rows import Stored as Stored
+from tradewind.execution.order_rows import from_row as from_row
+from tradewind.execution.order_rows import is_readable as is_readable
 from tradewind.execution.tables import (
     account_states,
     orders,
 )
+from tradewind.infra import bulk
 from tradewind.infra.db import Tx
 
-# The column's width; a venue's words may be longer.
-_REASON_CHARS = 200
 _ENDED_WORDS = tuple(sorted(state.value for state in ENDED))
-# Columns whose words this release must know to judge an order at all.
-_WORDS: Mapping[str, frozenset[str]] = {
-    "state": frozenset(OrderState),
-    "leg": frozenset(Leg),
-    "side": frozenset(Side),
-    "type": frozenset(OrderType),
-    "intent_kind": frozenset(IntentKind),
-}
 
 
 class LaterRelease(NotFound):
     """An order was written by a later release in words this one does not know: hands off it and its market."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """An order with what has been booked of it; `booked` is the sum of its fills in base."""
-
-    order: Order
-    booked: Decimal
-
-    @property
-    def lacks_fills(self) -> bool:
-        """The venue stated more than the fills we hold add up to."""
-        return self.order.executed.value > self.booked
-
-
 # --- orders ----------------------------------------------------------------------------------------
-
-
-def to_row(order: Order) -> dict[str, Any]:
-    """Write an order as a row (without `booked`)."""
-    return {
-        "id": order.id,
-        "intent_id": order.intent_id,
-        "intent_kind": order.intent_kind.value,
-        "user_id": order.user_id,
-        "account_id": order.account_id,
-        "venue": order.venue,
-        "environment": order.environment.value,
-        "symbol": order.symbol,
-        "base": order.base,
-        "quote": order.quote,
-        "leg": order.leg.value,
-        "side": order.side.value,
-        "type": order.type.value,
-        "client_order_id": order.client_order_id,
-        "list_client_id": order.list_client_id,
-        "generation": order.generation,
-        "attempt": order.attempt,
-        "signal_id": order.signal_id,
-        "source_id": order.source_id,
-        "lot_id": order.lot_id,
-        "quantity": None if order.quantity is None else order.quantity.value,
-        "spend": None if order.spend is None else order.spend.amount,
-        "limit_price": None if order.limit_price is None else order.limit_price.value,
-        "stop_price": None if order.stop_price is None else order.stop_price.value,
-        "state": order.state.value,
-        "venue_order_id": order.venue_order_id,
-        "executed": order.executed.value,
-        "executed_quote": order.executed_quote,
-        "owner_epoch": order.owner_epoch,
-        "send_by_ms": order.send_by_ms,
-        "signed_at_ms": order.signed_at_ms,
-        "reason": None if order.reason is None else order.reason[:_REASON_CHARS],
-        "is_stand_in": order.is_stand_in,
-        "created_at": order.created_at,
-        "release_at": order.release_at,
-        "sent_at": order.sent_at,
-        "acknowledged_at": order.acknowledged_at,
-        "ended_at": order.ended_at,
-        "rev": order.rev,
-    }
-
-
-def from_row(row: Row[Any]) -> Stored:
-    """Read an order row."""
-    quote = Asset(row.quote)
-    order = Order(
-        id=OrderId(row.id),
-        intent_id=IntentId(row.intent_id),
-        intent_kind=IntentKind(row.intent_kind),
-        user_id=UserId(row.user_id),
-        account_id=AccountId(row.account_id),
-        venue=VenueName(row.venue),
-        environment=Environment(row.environment),
-        symbol=row.symbol,
-        base=Asset(row.base),
-        quote=quote,
-        leg=Leg(row.leg),
-        side=Side(row.side),
-        type=OrderType(row.type),
-        client_order_id=ClientOrderId(row.client_order_id),
-        list_client_id=row.list_client_id,
-        generation=row.generation,
-        attempt=row.attempt,
-        signal_id=None if row.signal_id is None else SignalId(row.signal_id),
-        source_id=None if row.source_id is None else SourceId(row.source_id),
-        lot_id=row.lot_id,
-        quantity=None if row.quantity is None else Quantity(row.quantity),
-        spend=None if row.spend is None else Money(row.spend, quote),
-        limit_price=None if row.limit_price is None else Price(row.limit_price),
-        stop_price=None if row.stop_price is None else Price(row.stop_price),
-        state=OrderState(row.state),
-        venue_order_id=None if row.venue_order_id is None else VenueOrderId(row.venue_order_id),
-        executed=Quantity(row.executed),
-        executed_quote=row.executed_quote,
-        owner_epoch=row.owner_epoch,
-        send_by_ms=row.send_by_ms,
-        signed_at_ms=row.signed_at_ms,
-        reason=row.reason,
-        is_stand_in=row.is_stand_in,
-        created_at=row.created_at,
-        release_at=row.release_at,
-        sent_at=row.sent_at,
-        acknowledged_at=row.acknowledged_at,
-        ended_at=row.ended_at,
-        rev=row.rev,
-    )
-    return Stored(order, row.booked)
-
-
-def is_readable(row: Row[Any]) -> bool:
-    """Say whether this release knows every word of an order row (order-protocol.md section 9)."""
-    return all(getattr(row, column) in words for column, words in _WORDS.items())
 
 
 def _readable(rows: Iterable[Row[Any]]) -> list[Stored]:
@@ -179,35 +66,34 @@ def _all_of(rows: Iterable[Row[Any]]) -> list[Stored]:
 
 def list_unreadable(tx: Tx) -> list[Row[Any]]:
     """Read the orders that a later release wrote in words this one does not know, oldest first."""
-    unknown = [orders.c[column].not_in(sorted(words)) for column, words in _WORDS.items()]
+    unknown = [orders.c[column].not_in(sorted(words)) for column, words in WORDS.items()]
     return list(tx.execute(select(orders).where(or_(*unknown)).order_by(orders.c.created_at, orders.c.id)))
 
 
 def insert_orders(tx: Tx, new: Sequence[Order]) -> None:
     """Add INTENDED orders."""
-    if new:
-        tx.execute(insert(orders), [{**to_row(order), "booked": ZERO} for order in new])
+    bulk.insert_rows(tx, orders, NAMES, [to_values(order, ZERO) for order in new])
 
 
-def update_order(tx: Tx, order: Order, *, expected_rev: int) -> bool:
-    """Replace an order's row if nobody moved it meanwhile; False if somebody did."""
-    values = to_row(order)
-    del values["id"]
-    changed = tx.execute(update(orders).where(orders.c.id == order.id, orders.c.rev == expected_rev).values(values))
-    return changed.rowcount == 1
+def update_orders(tx: Tx, moved: Sequence[tuple[Order, int]]) -> bool:
+    """Write orders that moved, each with the rev it had; False if somebody else moved one of them meanwhile."""
+    rows = [(*moving_values(order), order.id, expected_rev) for order, expected_rev in moved]
+    return bulk.update_rows(tx, orders, MOVING, ("id", "rev"), rows) == len(rows)
 
 
-def add_booked(tx: Tx, order_id: OrderId, booked: Decimal) -> None:
-    """Write the sum of an order's fills."""
-    tx.execute(update(orders).where(orders.c.id == order_id).values(booked=booked))
+def update_booked(tx: Tx, booked: Mapping[OrderId, Decimal]) -> None:
+    """Write the sums of orders' fills."""
+    bulk.update_rows(tx, orders, ("booked",), ("id",), [(total, order_id) for order_id, total in booked.items()])
 
 
 def find_orders(tx: Tx, ids: Iterable[OrderId], *, lock: bool = False) -> dict[OrderId, Stored]:
     """Read orders by id; `lock` holds the rows for this transaction (PostgreSQL)."""
-    query = select(orders).where(orders.c.id.in_(list(ids)))
-    if lock:
-        query = query.order_by(orders.c.id).with_for_update()
-    return {stored.order.id: stored for stored in _readable(tx.execute(query))}
+    found = [
+        stored
+        for row in bulk.select_rows(tx, orders, NAMES, "id", ids, lock=lock)
+        if (stored := from_values_if_readable(row)) is not None
+    ]
+    return {stored.order.id: stored for stored in found}
 
 
 def find_by_client_id(tx: Tx, account_id: AccountId, client_order_id: str) -> Stored | None:
@@ -337,29 +223,19 @@ def entries_since(tx: Tx, account_ids: Sequence[AccountId], since: datetime) -> 
 
 def exposure_versions(tx: Tx, account_ids: Sequence[AccountId], *, lock: bool = False) -> dict[AccountId, int]:
     """Read how often each account's exposure moved; 0 for an account never seen."""
-    query = select(account_states).where(account_states.c.account_id.in_(list(account_ids)))
-    if lock:
-        query = query.order_by(account_states.c.account_id).with_for_update()
-    found = {AccountId(row.account_id): row.exposure_version for row in tx.execute(query)}
+    names = ("account_id", "exposure_version")
+    found: dict[AccountId, int] = dict(
+        bulk.select_rows(tx, account_states, names, "account_id", account_ids, lock=lock)
+    )
     return {account_id: found.get(account_id, 0) for account_id in account_ids}
 
 
 def bump_exposure(tx: Tx, account_ids: Iterable[AccountId]) -> None:
     """Say that what these accounts are exposed to has changed."""
+    # In one order always, so that two transactions never wait for each other's rows.
     wanted = sorted(set(account_ids))
-    if not wanted:
+    if bulk.count_up(tx, account_states, "exposure_version", "account_id", wanted) == len(wanted):
         return
-    present = set(
-        tx.execute(select(account_states.c.account_id).where(account_states.c.account_id.in_(wanted))).scalars()
-    )
-    missing = [account_id for account_id in wanted if account_id not in present]
-    if missing:
-        tx.execute(
-            insert(account_states),
-            [{"account_id": account_id, "exposure_version": 0, "owner_epoch": 0} for account_id in missing],
-        )
-    tx.execute(
-        update(account_states)
-        .where(account_states.c.account_id.in_(wanted))
-        .values(exposure_version=account_states.c.exposure_version + 1)
-    )
+    present = {row[0] for row in bulk.select_rows(tx, account_states, ("account_id",), "account_id", wanted)}
+    missing = [(account_id, 1, 0) for account_id in wanted if account_id not in present]
+    bulk.insert_rows(tx, account_states, ("account_id", "exposure_version", "owner_epoch"), missing)

@@ -14,8 +14,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, Text, delete, insert, select, update
+from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, Text, delete, select, update
 
+from tradewind.infra import bulk
 from tradewind.infra.bus import Bus, Message
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import Db, Tx, UtcTime, metadata
@@ -41,6 +42,7 @@ _TICK_S = 1.0
 # Published rows are only kept for a look back; the facts themselves live in their rooms.
 _KEEP = timedelta(hours=24)
 _log = logger("infra.outbox")
+_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +58,8 @@ def append(tx: Tx, notes: Sequence[Note], now: datetime) -> None:
     """Record notes in the transaction in which they came true."""
     if not notes:
         return
-    rows = [
-        {
-            "topic": note.topic,
-            "user_id": note.user_id,
-            "payload": msgspec.json.encode(note.payload).decode("utf-8"),
-            "created_at": now,
-        }
-        for note in notes
-    ]
-    tx.execute(insert(outbox), rows)
+    rows = [(note.topic, note.user_id, _encode(note.payload).decode("utf-8"), now) for note in notes]
+    bulk.insert_rows(tx, outbox, ("topic", "user_id", "payload", "created_at"), rows)
 
 
 class Outbox:

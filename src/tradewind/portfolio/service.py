@@ -5,8 +5,8 @@ A fill is booked once; the journal's unique key on fills sees to that before any
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -78,25 +78,46 @@ class Change:
     beyond_parts: Decimal = Decimal(0)
 
 
+@dataclass(slots=True)
+class Purchases:
+    """Fills of entries on their way into lots: booked in memory one by one, written at once."""
+
+    opened_by: Callable[[LotPlan, datetime], Holding]
+    _lots: dict[OrderId, Holding]
+    _new: set[OrderId] = field(default_factory=set)
+    _changed: set[OrderId] = field(default_factory=set)
+
+    def book(self, plan: LotPlan, fill: Fill) -> Holding:
+        """Book an entry's fill into its lot, opening the lot at the first one; `write` makes it last."""
+        holding = self._lots.get(plan.entry_order_id)
+        if holding is None:
+            holding = self.opened_by(plan, fill.at)
+            self._new.add(plan.entry_order_id)
+            rev = holding.rev
+        else:
+            self._changed.add(plan.entry_order_id)
+            rev = holding.rev + 1
+        after = replace(holding, lot=apply_fill(holding.lot, fill).lot, closed_at=None, rev=rev)
+        self._lots[plan.entry_order_id] = after
+        return after
+
+    def write(self, tx: Tx) -> None:
+        """Write what was booked since the last time; whoever reads lots in this transaction calls it first."""
+        changed = self._changed - self._new
+        store.write_holdings(tx, [self._lots[each] for each in self._new], [self._lots[each] for each in changed])
+        self._new.clear()
+        self._changed.clear()
+
+
 class Portfolio:
     """Books fills and balances; stateless but for where ids come from."""
 
     def __init__(self, ids: Ids) -> None:
         self._ids = ids
 
-    def book_buy(self, tx: Tx, plan: LotPlan, fill: Fill) -> Change:
-        """Book an entry's fill into its lot, opening the lot at the first one."""
-        holding = store.find_by_entry(tx, plan.entry_order_id)
-        is_new = holding is None
-        if holding is None:
-            holding = self._open(plan, fill.at)
-        booked = apply_fill(holding.lot, fill)
-        after = replace(holding, lot=booked.lot, closed_at=None, rev=holding.rev + (0 if is_new else 1))
-        if is_new:
-            store.insert_holding(tx, after)
-        else:
-            store.update_holding(tx, after)
-        return Change((after,))
+    def purchases(self, tx: Tx, entry_order_ids: Iterable[OrderId]) -> Purchases:
+        """Start to book the fills of these entries: their lots are read at once."""
+        return Purchases(self._open, store.find_by_entries(tx, entry_order_ids))
 
     def book_sell(
         self, tx: Tx, scope: SellScope, fill: Fill, *, cause: str, parts: Sequence[SellPart] | None = None

@@ -30,6 +30,7 @@ from tradewind.core.ids import AccountId, LotId, OrderId, SignalId, SourceId, Us
 from tradewind.core.instrument import Environment, VenueName
 from tradewind.core.money import Asset, Money, Price, Quantity
 from tradewind.core.position import Lot, Sale
+from tradewind.infra import bulk
 from tradewind.infra.db import Exact, Tx, UtcTime, metadata
 from tradewind.portfolio.holding import Held, Holding
 
@@ -105,9 +106,16 @@ balances = Table(
 )
 
 
-def insert_holding(tx: Tx, holding: Holding) -> None:
-    """Open a lot."""
-    tx.execute(insert(lots), [{**_lot_row(holding), "id": holding.lot.id, "rev": holding.rev}])
+def write_holdings(tx: Tx, new: Sequence[Holding], changed: Sequence[Holding]) -> None:
+    """Open lots, and write others after a change; the caller has counted `rev` up."""
+    if new:
+        rows = [_lot_row(holding) for holding in new]
+        values = [(*row.values(), each.lot.id, each.rev) for row, each in zip(rows, new, strict=True)]
+        bulk.insert_rows(tx, lots, (*rows[0], "id", "rev"), values)
+    if changed:
+        rows = [_lot_row(holding) for holding in changed]
+        values = [(*row.values(), each.rev, each.lot.id) for row, each in zip(rows, changed, strict=True)]
+        bulk.update_rows(tx, lots, (*rows[0], "rev"), ("id",), values)
 
 
 def update_holding(tx: Tx, holding: Holding) -> None:
@@ -129,10 +137,13 @@ def update_state(tx: Tx, lot_id: LotId, state: str, reason: str | None) -> bool:
     return result.rowcount == 1
 
 
-def find_by_entry(tx: Tx, entry_order_id: OrderId) -> Holding | None:
-    """Read the lot an entry opened."""
-    row = tx.execute(select(lots).where(lots.c.entry_order_id == entry_order_id)).one_or_none()
-    return None if row is None else _holding(row)
+def find_by_entries(tx: Tx, entry_order_ids: Iterable[OrderId]) -> dict[OrderId, Holding]:
+    """Read the lots that entries opened; an entry without one is missing."""
+    found = bulk.select_rows(tx, lots, ("entry_order_id",), "entry_order_id", entry_order_ids)
+    if not found:
+        return {}
+    query = select(lots).where(lots.c.entry_order_id.in_([row[0] for row in found]))
+    return {holding.lot.entry_order_id: holding for holding in map(_holding, tx.execute(query))}
 
 
 def find_lot(tx: Tx, lot_id: str) -> Holding | None:

@@ -1,0 +1,187 @@
+"""Many rows by one statement, for the order path: the same tables, without SQLAlchemy's cost per row.
+
+Rows are tuples in the order of the named columns; values are converted column by column as infra/db.py's types do
+it (Exact, UtcTime). Statements are plain and kept by the drivers: an executemany with qmark or format parameters,
+and a read whose list of keys is ONE parameter, so that its text is the same however long the list is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Table
+
+from tradewind.infra.db import Exact, Tx, UtcTime
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+Row = tuple[Any, ...]
+_Convert = Callable[[Any], Any]
+
+
+def insert_rows(tx: Tx, table: Table, names: Sequence[str], rows: Sequence[Row]) -> None:
+    """Insert rows; every column that is not named takes its default."""
+    if rows:
+        statement, converts = _insert(table, tuple(names), tx.dialect.name)
+        tx.exec_driver_sql(statement, _converted(rows, converts))
+
+
+def update_rows(tx: Tx, table: Table, names: Sequence[str], keys: Sequence[str], rows: Sequence[Row]) -> int:
+    """Set `names` where `keys` are equal, row by row; each row is the values and then the keys.
+
+    Returns how many rows were changed in all.
+    """
+    if not rows:
+        return 0
+    statement, converts = _update(table, tuple(names), tuple(keys), tx.dialect.name)
+    return tx.exec_driver_sql(statement, _converted(rows, converts)).rowcount
+
+
+def select_rows(
+    tx: Tx, table: Table, names: Sequence[str], key: str, values: Iterable[str], *, lock: bool = False
+) -> list[Row]:
+    """Read the named columns of the rows whose `key` (a text column) is among the values, ordered by it.
+
+    `lock` holds the rows for this transaction (PostgreSQL; SQLite has one writer).
+    """
+    wanted = list(values)
+    if not wanted:
+        return []
+    dialect = tx.dialect.name
+    statement, converts = _select(table, tuple(names), key, dialect, lock)
+    parameter = json.dumps(wanted) if dialect == "sqlite" else wanted
+    found = tx.exec_driver_sql(statement, (parameter,)).fetchall()
+    return _converted(found, converts)
+
+
+def count_up(tx: Tx, table: Table, name: str, key: str, values: Iterable[str]) -> int:
+    """Add one to a number of every row whose `key` is among the values; returns how many rows there were."""
+    wanted = list(values)
+    if not wanted:
+        return 0
+    is_sqlite = tx.dialect.name == "sqlite"
+    statement = f"UPDATE {table.name} SET {name} = {name} + 1 WHERE {_among(key, is_sqlite=is_sqlite)}"  # noqa: S608
+    return tx.exec_driver_sql(statement, (json.dumps(wanted) if is_sqlite else wanted,)).rowcount
+
+
+def _among(key: str, *, is_sqlite: bool) -> str:
+    return f"{key} IN (SELECT value FROM json_each(?))" if is_sqlite else f"{key} = ANY(%s)"  # noqa: S608
+
+
+def _converted(rows: Sequence[Any], converts: Sequence[_Convert | None]) -> list[Row]:
+    """Convert column by column: a loop in C where a column needs nothing, one plain call a value where it does."""
+    if not rows:
+        return []
+    if not any(converts):
+        return [tuple(row) for row in rows]
+    columns = list(zip(*rows, strict=True))
+    return list(
+        zip(
+            *(
+                column if convert is None else map(convert, column)
+                for column, convert in zip(columns, converts, strict=True)
+            ),
+            strict=True,
+        )
+    )
+
+
+@lru_cache(maxsize=256)
+def _insert(table: Table, names: tuple[str, ...], dialect: str) -> tuple[str, list[_Convert | None]]:
+    mark = _mark(dialect)
+    marks = ", ".join([mark] * len(names))
+    statement = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608 - names of our tables
+    return statement, [_writer(table, name, dialect) for name in names]
+
+
+@lru_cache(maxsize=256)
+def _update(
+    table: Table, names: tuple[str, ...], keys: tuple[str, ...], dialect: str
+) -> tuple[str, list[_Convert | None]]:
+    mark = _mark(dialect)
+    values = ", ".join(f"{name} = {mark}" for name in names)
+    where = " AND ".join(f"{key} = {mark}" for key in keys)
+    statement = f"UPDATE {table.name} SET {values} WHERE {where}"  # noqa: S608 - names of our tables
+    return statement, [_writer(table, name, dialect) for name in (*names, *keys)]
+
+
+@lru_cache(maxsize=256)
+def _select(
+    table: Table, names: tuple[str, ...], key: str, dialect: str, lock: bool
+) -> tuple[str, list[_Convert | None]]:
+    among = _among(key, is_sqlite=dialect == "sqlite")
+    statement = f"SELECT {', '.join(names)} FROM {table.name} WHERE {among} ORDER BY {key}"  # noqa: S608 - as above
+    if lock and dialect != "sqlite":
+        statement += " FOR UPDATE"
+    return statement, [_reader(table, name, dialect) for name in names]
+
+
+def _mark(dialect: str) -> str:
+    return "?" if dialect == "sqlite" else "%s"
+
+
+def _writer(table: Table, name: str, dialect: str) -> _Convert | None:
+    kind = table.c[name].type
+    if isinstance(kind, Exact):
+        return _exact_text if dialect == "sqlite" else _demand_decimal
+    if isinstance(kind, UtcTime):
+        return _microseconds if dialect == "sqlite" else _demand_zone
+    return None
+
+
+def _reader(table: Table, name: str, dialect: str) -> _Convert | None:
+    kind = table.c[name].type
+    if isinstance(kind, Exact):
+        return _decimal
+    if isinstance(kind, UtcTime):
+        return _moment if dialect == "sqlite" else _in_utc
+    if dialect == "sqlite" and kind.python_type is bool:
+        return bool
+    return None
+
+
+def _demand_decimal(value: Decimal | None) -> Decimal | None:
+    if value is not None and not isinstance(value, Decimal):
+        raise TypeError(f"an Exact column takes Decimal, got {type(value).__name__}")
+    return value
+
+
+def _exact_text(value: Decimal | None) -> str | None:
+    return None if _demand_decimal(value) is None else format(value, "f")
+
+
+def _decimal(value: Any) -> Decimal | None:
+    return None if value is None else Decimal(value)
+
+
+def _demand_zone(value: datetime | None) -> datetime | None:
+    if value is not None and value.tzinfo is None:
+        raise ValueError("a time without zone is not a time")
+    return value
+
+
+def _microseconds(value: datetime | None) -> int | None:
+    return None if value is None else _microseconds_of(value)
+
+
+# The rows of one batch carry the same few moments.
+@lru_cache(maxsize=4_096)
+def _microseconds_of(value: datetime) -> int:
+    if value.tzinfo is None:
+        raise ValueError("a time without zone is not a time")
+    return (value - _EPOCH) // _MICROSECOND
+
+
+@lru_cache(maxsize=4_096)
+def _moment(value: int | None) -> datetime | None:
+    return None if value is None else _EPOCH + timedelta(microseconds=value)
+
+
+def _in_utc(value: datetime | None) -> datetime | None:
+    return None if value is None else value.astimezone(UTC)
