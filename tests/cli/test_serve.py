@@ -2,67 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from tests.support.command import Command
+from tests.support.serving import START_S, environment, serving
 
 from tradewind.cli.serve import for_people
 from tradewind.infra.db import CommitInDoubt, Db
 from tradewind.sim.exchange_store import ExchangeStore
 
-# A cold start imports the whole platform and starts the paper venue; a loaded machine needs its time.
-_START_S = 60
 _STOP_S = 30
-
-
-def environment(folder: Path) -> dict[str, str]:
-    return {
-        **{name: value for name, value in os.environ.items() if not name.startswith("TRADEWIND_")},
-        "TRADEWIND_DATA_DIR": str(folder / "data"),
-        "TRADEWIND_KEK_FILE": str(folder / "keys" / "kek"),
-        "TRADEWIND_LOG__JSON": "true",
-    }
-
-
-@contextmanager
-def serving(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Start `serve` on a free port; yields the process and its address; ends it in every case."""
-    log = folder / "serve.log"
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tradewind", "serve", "--port", "0"],
-            env=environment(folder),
-            cwd=folder,
-            stderr=file,
-            text=True,
-        )
-    try:
-        yield process, address_of(process, log)
-    finally:
-        process.kill()
-        process.wait()
-
-
-def address_of(process: subprocess.Popen[str], log: Path) -> str:
-    deadline = time.monotonic() + _START_S
-    while time.monotonic() < deadline and process.poll() is None:
-        for line in log.read_text().splitlines():
-            said = json.loads(line) if line.startswith("{") else {}
-            if said.get("event") == "cli.serve.listening":
-                return str(said["url"])
-        time.sleep(0.05)
-    raise AssertionError(f"serve did not come up: {log.read_text()}")
 
 
 def get(url: str) -> int:
@@ -85,7 +40,7 @@ def test_serve_when_first_started_makes_database_and_key_answers_and_ends_by_sig
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=_START_S,
+            timeout=START_S,
         )
         assert second.returncode == 1
         assert f"process {process.pid}" in second.stderr
@@ -118,7 +73,7 @@ def test_serve_when_the_port_is_taken_says_so_and_ends(tmp_path: Path) -> None:
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=_START_S,
+            timeout=START_S,
         )
     assert second.returncode == 1
     assert port in second.stderr
@@ -144,7 +99,7 @@ def test_serve_when_another_process_holds_the_paper_venue_says_so(tmp_path: Path
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=_START_S,
+            timeout=START_S,
         )
     finally:
         store.close()

@@ -25,8 +25,10 @@ from tradewind.audit.service import Audit
 from tradewind.billing.service import Billing
 from tradewind.config import Settings
 from tradewind.config.settings import OrderSettings, VenueSection
+from tradewind.core.ids import UserId
 from tradewind.core.instrument import BINANCE, Environment
 from tradewind.core.plan import PlanName
+from tradewind.identity.passwords import Passwords
 from tradewind.identity.service import Identity, NewUser
 from tradewind.infra.clock import SystemClock
 from tradewind.infra.db import Db, Tx
@@ -36,6 +38,7 @@ from tradewind.signals.sources import Sources
 from tradewind.sim.server import SimServer
 from tradewind.sim.settings import SimAddresses, SimSettings
 from tradewind.vault.opening import KekPlace, create_missing_kek, open_vault
+from tradewind.vault.secret import Secret
 from tradewind.web.principal import SCOPES_OF_ROLE, Role
 
 # send_by, request timeout, recv_window and the venue's processing bound, all a tenth or so of production.
@@ -151,6 +154,19 @@ class World:
                 )
                 found.append(person)
             return found
+        finally:
+            db.close()
+
+    async def set_password(self, person: Person, password: str) -> None:
+        """Give a person a password, before the platform runs."""
+        hashed = await Passwords().hash(Secret(password))
+        clock = SystemClock()
+        db = Db.open(self.settings.database_url)
+        try:
+            place = KekPlace(self.settings.kek_file, self.settings.data_dir)
+            vault = db.write_now(lambda tx: open_vault(tx, place, clock, {}))
+            identity = Identity(clock, RandomIds(clock), Audit(vault, clock))
+            db.write_now(lambda tx: identity.set_password(tx, UserId(person.id), hashed, actor="test"))
         finally:
             db.close()
 

@@ -16,6 +16,7 @@ from tradewind.accounts.linking import Linker
 from tradewind.accounts.mandates import Mandates
 from tradewind.accounts.service import Accounts, stored_credentials
 from tradewind.app.desk import CredentialWatch, Desk, KnownOrders
+from tradewind.app.emergency import EmergencyRoom, build_emergency
 from tradewind.app.engine import Engine, EngineNumbers, build_engine
 from tradewind.app.follow import AccountFollower, Places
 from tradewind.app.paper import PaperKeys, PaperVenue, built_in_paper
@@ -65,6 +66,7 @@ class App:
     outbox: Outbox
     hub: Hub
     engine: Engine
+    emergency: EmergencyRoom
     follower: AccountFollower
     paper: PaperVenue | None
     is_ready: asyncio.Event
@@ -91,9 +93,11 @@ class App:
             tasks.create_task(run_housekeeping(self.db, self.clock), name="housekeeping")
             await self.market.start()
             tasks.create_task(self.market.run(), name="market")
+            await self.emergency.load()
             undone = await self.engine.recover()
             await self.follower.start()
             tasks.create_task(self.follower.run(), name="follower")
+            tasks.create_task(self.emergency.run(), name="emergency")
             tasks.create_task(self.engine.run(undone), name="engine")
             self.is_ready.set()
 
@@ -147,21 +151,13 @@ def build(settings: Settings, *, clock: Clock | None = None, web: Callable[[Room
     desk = Desk(
         venues, signer, market, clock, float(settings.orders.watch_price_age_s), credentials, _price_place(settings)
     )
-    roster = PlatformRoster(
-        accounts,
-        mandates,
-        identity,
-        billing,
-        _switches(settings),
-        clock,
-        _health_of(venues, desk.credentials),
-        desk.is_blind,
-    )
+    roster = _roster(settings, ground, (accounts, mandates, identity, billing), venues, desk)
     engine = build_engine(
         db=db, clock=clock, ids=ids, bus=bus, desk=desk, known=known, roster=roster, numbers=_numbers(settings)
     )
     # Before any door opens: from here on the process before this one cannot write.
     db.write_now(engine.journal.owner.take)
+    emergency = build_emergency(engine, bus, audit, identity, settings.data_dir)
     linker = _linker(settings, ground, accounts, signer, venues)
     hub = Hub(bus, clock, ids)
     asgi = web(
@@ -180,15 +176,15 @@ def build(settings: Settings, *, clock: Clock | None = None, web: Callable[[Room
             market=market,
             hub=hub,
             engine=engine,
+            emergency=emergency,
             roster=roster,
             limiter=Limiter(clock),
             paper_keys=_paper_keys(settings, paper),
         )
     )
     follower = AccountFollower(db, bus, accounts, signer, engine, places)
-    return App(
-        settings, asgi, db, clock, venues, market, Outbox(db, bus, clock), hub, engine, follower, paper, asyncio.Event()
-    )
+    outbox, is_ready = Outbox(db, bus, clock), asyncio.Event()
+    return App(settings, asgi, db, clock, venues, market, outbox, hub, engine, emergency, follower, paper, is_ready)
 
 
 def needs_built_in_paper(settings: Settings) -> bool:
@@ -218,6 +214,22 @@ def venue_settings(settings: Settings, paper: PaperVenue | None) -> list[VenueSe
             )
         )
     return found
+
+
+def _roster(
+    settings: Settings,
+    ground: _Ground,
+    people: tuple[Accounts, Mandates, Identity, Billing],
+    venues: Venues,
+    desk: Desk,
+) -> PlatformRoster:
+    return PlatformRoster(
+        *people,
+        _switches(settings),
+        ground.clock,
+        _health_of(venues, desk.credentials),
+        desk.is_blind,
+    )
 
 
 def _linker(settings: Settings, ground: _Ground, accounts: Accounts, signer: InProcessSigner, venues: Venues) -> Linker:

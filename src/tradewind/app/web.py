@@ -13,13 +13,16 @@ from tradewind.accounts import routes as accounts_routes
 from tradewind.accounts.linking import Linker
 from tradewind.accounts.mandates import Mandates
 from tradewind.accounts.service import Accounts
+from tradewind.app.emergency import EmergencyRoom, emergency_deps
 from tradewind.app.engine import Engine
 from tradewind.app.paper import PaperKeys
 from tradewind.app.roster import PlatformRoster
 from tradewind.billing import routes as billing_routes
 from tradewind.billing.service import Billing
 from tradewind.config import Settings
+from tradewind.config.settings import VENUES
 from tradewind.core.ids import AccountId, SignalId, SourceId, UserId
+from tradewind.execution import emergency_routes
 from tradewind.execution import routes as execution_routes
 from tradewind.execution.deps import ExecutionDeps
 from tradewind.identity import routes as identity_routes
@@ -69,6 +72,7 @@ class Rooms:
     market: Market
     hub: Hub
     engine: Engine
+    emergency: EmergencyRoom
     roster: PlatformRoster
     limiter: Limiter
     # None where paper accounts are switched off.
@@ -103,6 +107,9 @@ def build_asgi(rooms: Rooms) -> FastAPI:
             portfolio_routes.PortfolioDeps(rooms.db, rooms.clock, rooms.engine.desk.shown_price)
         ),
         signals_routes.build_router(signal_deps),
+        emergency_routes.build_router(
+            emergency_deps(rooms.emergency, rooms.accounts, rooms.identity, login, {venue for venue, _ in VENUES})
+        ),
         stream_routes.build_router(rooms.hub, rooms.clock),
     ]
     if rooms.paper_keys is not None:

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from tradewind import __version__
-from tradewind.cli import bench, db, demo, doctor, keys, recovery, serve, sim, sources, users
+from tradewind.cli import bench, db, demo, doctor, emergency, keys, recovery, serve, sim, sources, users
 from tradewind.cli.start import Options
 from tradewind.core.errors import TradewindError
 from tradewind.infra.db import CommitInDoubt
@@ -51,6 +51,7 @@ app.add_typer(db.app, name="db")
 app.add_typer(users.app, name="users")
 app.add_typer(sources.app, name="sources")
 app.add_typer(keys.app, name="keys")
+app.add_typer(emergency.app, name="emergency")
 
 
 def _show_version(is_wanted: bool) -> None:

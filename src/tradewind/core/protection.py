@@ -36,6 +36,7 @@ class ExitCause(StrEnum):
     STOP = "stop"
     TARGET = "target"
     TIME = "time"
+    EMERGENCY = "emergency"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from typing import Any
 from tradewind.core.ids import AccountId, OrderId, UserId
 from tradewind.core.instrument import VenueName
 from tradewind.core.order import OrderState
-from tradewind.execution import recovery_store, store
-from tradewind.execution.emergency_store import ScopeKind
+from tradewind.execution import emergency_store, recovery_store, store
+from tradewind.execution.emergency_store import EpochName, ScopeKind, StopRow
 from tradewind.execution.stops import active_stops, scopes_of, stop_epoch
 from tradewind.infra.db import Tx
 from tradewind.portfolio.service import open_lots
@@ -20,10 +20,12 @@ __all__ = [
     "RecoveryReport",
     "StopInForce",
     "accounts_stopped",
+    "all_stops",
     "has_open_business",
     "owner_of",
     "recovery_reports",
     "stop_epoch",
+    "stop_seen",
 ]
 
 
@@ -47,6 +49,16 @@ def accounts_stopped(
             is_own = row.actor == f"user:{user_id}" and row.scope.kind in (ScopeKind.USER, ScopeKind.ACCOUNT)
             found[account_id] = StopInForce(row.stopped_at, "you" if is_own else "the operator")
     return found
+
+
+def all_stops(tx: Tx) -> list[StopRow]:
+    """Return every scope that was ever stopped, in force or not."""
+    return emergency_store.list_stops(tx)
+
+
+def stop_seen(tx: Tx) -> int:
+    """Return the last stop epoch that a running platform has seen and obeys."""
+    return emergency_store.peek(tx, EpochName.STOP_SEEN)
 
 
 def owner_of(tx: Tx, order_id: OrderId) -> AccountId | None:

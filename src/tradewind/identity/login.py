@@ -7,12 +7,16 @@ account here. Limits count per address typed and per address of the network (rel
 from __future__ import annotations
 
 import hmac
+from collections.abc import Callable
 
-from tradewind.core.errors import InvalidInput, Unauthenticated
+from sqlalchemy.exc import OperationalError
+
+from tradewind.core.errors import Forbidden, InvalidInput, Unauthenticated
+from tradewind.core.ids import UserId
 from tradewind.identity.passwords import Passwords
 from tradewind.identity.people import User
 from tradewind.identity.service import Identity, IssuedSession, csrf_of, normal_email
-from tradewind.infra.db import Db
+from tradewind.infra.db import Db, Tx
 from tradewind.infra.log import logger
 from tradewind.vault.secret import Secret
 from tradewind.web.principal import Principal
@@ -52,6 +56,14 @@ class Login:
         issued = await self._db.write(lambda tx: self._identity.open_session(tx, user, address=address, agent=agent))
         return user, issued
 
+    async def step_up(self, user_id: UserId, password: Secret) -> None:
+        """Demand the password of somebody who is signed in already. Raises Forbidden, or TooMany before a check."""
+        self._limiter.demand(LOGIN_ACCOUNT_RATE, f"step up {user_id}")
+        user = await self._db.read(lambda tx: self._identity.load_user(tx, user_id))
+        if not await self._passwords.verify(user.password_hash, password):
+            _log.info("identity.login.step_up_refused", user_id=user_id)
+            raise Forbidden("wrong_password", "This needs your password, and it is not this one.")
+
 
 def _account_key(email: str) -> str:
     # The address as it is looked up: other spellings of it are no further attempts.
@@ -73,7 +85,7 @@ class DbAuthenticator:
         principal, is_due = await self._db.read(lambda tx: self._identity.authenticate_token(tx, token))
         token_id = principal.token_id
         if is_due and token_id is not None:
-            await self._db.write(lambda tx: self._identity.touch_token(tx, token_id))
+            await self._keep_awake(lambda tx: self._identity.touch_token(tx, token_id))
         return principal
 
     async def by_session(self, cookie: str) -> Principal:
@@ -81,8 +93,15 @@ class DbAuthenticator:
         principal, is_due = await self._db.read(lambda tx: self._identity.authenticate_session(tx, cookie))
         session_id = principal.session_id
         if is_due and session_id is not None:
-            await self._db.write(lambda tx: self._identity.touch_session(tx, session_id))
+            await self._keep_awake(lambda tx: self._identity.touch_session(tx, session_id))
         return principal
+
+    async def _keep_awake(self, work: Callable[[Tx], None]) -> None:
+        try:
+            await self._db.write(work)
+        except OperationalError as error:
+            # A database that cannot be written for a moment must not keep anybody from the stop button.
+            _log.warning("identity.login.not_kept_awake", error=str(error.orig))
 
     def is_csrf_right(self, cookie: str, header: str) -> bool:
         """Say whether the header belongs to this session (constant time)."""

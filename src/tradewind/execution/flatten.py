@@ -1,0 +1,167 @@
+"""What a stop's policy asks for after its commit: cancel entries that rest, or sell every lot of the scope.
+
+The order to do so stands in the stop's row, so a process that starts goes on where the last one died. A lot
+is sold by an engine exit of its own, recorded once: the exit's own rules (watch armed, protection cancelled,
+sellable, back-off) carry it out. A lot that a late fill opens is sold too, as long as the scope is stopped.
+What cannot be sold (dust, a halted market, a refused key) is told and not tried in a circle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from tradewind.core.errors import NotFound
+from tradewind.core.money import Price
+from tradewind.core.order import OrderState
+from tradewind.core.protection import ExitCause, PositionState
+from tradewind.execution import emergency_store, intent_store
+from tradewind.execution.cancels import RESTING_LEGS
+from tradewind.execution.desk import Desk
+from tradewind.execution.emergency import Emergency
+from tradewind.execution.emergency_desk import AWAY
+from tradewind.execution.emergency_store import Policy, Scope, StopRow
+from tradewind.execution.exits import EXIT_KINDS, ExitDesk, sells_lot
+from tradewind.execution.intent_store import Intent
+from tradewind.execution.outcomes import Moved
+from tradewind.execution.rounds import Key
+from tradewind.execution.stops import active_stops, scopes_of
+from tradewind.execution.store import Stored
+from tradewind.infra.clock import Clock
+from tradewind.infra.db import CommitInDoubt, Db, Tx
+from tradewind.infra.log import logger
+from tradewind.infra.wake import Wake
+from tradewind.portfolio.holding import Holding
+from tradewind.portfolio.service import open_lots
+
+_log = logger("execution.flatten")
+
+FLATTEN = "flatten"
+# While something is left to do, and while a stop is in force and all is done.
+_BUSY_S = 0.5
+_QUIET_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """How far a stop's policy is: entries that may still execute, lots, exits under way."""
+
+    entries: tuple[Stored, ...]
+    lots: tuple[Holding, ...]
+    exits: tuple[Intent, ...]
+
+    def is_leaving(self, holding: Holding) -> bool:
+        """Say whether an exit under way sells this lot."""
+        return any(sells_lot(intent, holding) for intent in self.exits)
+
+
+@dataclass(slots=True)
+class Flattener:
+    """Carries out what stops in force ask for; one per process."""
+
+    db: Db
+    clock: Clock
+    emergency: Emergency
+    exits: ExitDesk
+    desk: Desk
+    # Has an account and symbol looked after soon.
+    look: Callable[[Key], None]
+    _wake: Wake = field(init=False)
+    _has_stops: bool = False
+
+    def __post_init__(self) -> None:
+        self._wake = Wake(self.clock)
+
+    def wake(self) -> None:
+        """A stop came or went: look at once."""
+        self._wake.set()
+
+    def on_moved(self, moved: Sequence[Moved]) -> None:
+        """A fill or an end while something is stopped: there may be more to sell, or all may be done."""
+        if self._has_stops and any(move.new_fills or move.after.is_ended for move in moved):
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Carry out until cancelled."""
+        while True:
+            self._wake.clear()
+            pause_s = _QUIET_S
+            try:
+                if not await self._round():
+                    pause_s = _BUSY_S
+            except CommitInDoubt:
+                raise
+            except AWAY as error:
+                _log.warning("execution.flatten.database_away", error=type(error).__name__)
+                pause_s = _BUSY_S
+            except Exception:
+                _log.exception("execution.flatten.round_failed")
+                pause_s = _BUSY_S
+            await self._wake.wait(pause_s)
+
+    async def _round(self) -> bool:
+        """Look after every stop in force; True if nothing is left to do."""
+        rows = [row for row in (await self.db.read(active_stops)).values() if row.policy is not Policy.LEAVE]
+        self._has_stops = bool(rows)
+        return all([await self._carry_out(row) for row in rows])
+
+    async def _carry_out(self, row: StopRow) -> bool:
+        scene = await self.db.read(partial(read_scene, scope=row.scope))
+        resting = [each.order for each in scene.entries if each.order.state in RESTING_LEGS]
+        if resting:
+            await self.exits.cancels.cancel(resting, "emergency_stop")
+        waiting = []
+        if row.policy is Policy.FLATTEN:
+            waiting = [holding for holding in scene.lots if not self._is_dust(holding)]
+            for holding in waiting:
+                await self._sell(scene, holding)
+        if scene.entries or waiting:
+            return False
+        if not row.is_settled:
+            dust = len(scene.lots) if row.policy is Policy.FLATTEN else 0
+            await self.db.write(partial(self._settle, row=row, dust=dust))
+        return True
+
+    def _settle(self, tx: Tx, row: StopRow, dust: int) -> bool:
+        is_settled = self.emergency.settle(tx, row, facts={"dust": dust})
+        if is_settled:
+            _log.info("execution.flatten.settled", scope=str(row.scope), policy=row.policy.value, dust=dust)
+        return is_settled
+
+    async def _sell(self, scene: Scene, holding: Holding) -> None:
+        if scene.is_leaving(holding):
+            return
+        try:
+            is_begun = await self.exits.begin(holding, ExitCause.EMERGENCY, FLATTEN)
+        except NotFound as error:
+            # Its venue is switched off here, or lists the market no more.
+            _log.warning("execution.flatten.no_market", lot_id=holding.lot.id, code=error.code)
+            return
+        if is_begun:
+            _log.warning("execution.flatten.exit", lot_id=holding.lot.id, account_id=holding.lot.account_id)
+        self.look((holding.lot.account_id, holding.lot.symbol))
+
+    def _is_dust(self, holding: Holding) -> bool:
+        """Too little to sell: as protection sees it, else at the price now."""
+        if holding.state == PositionState.DUST.value:
+            return True
+        lot = holding.lot
+        try:
+            instrument = self.desk.instrument(holding.venue, holding.environment, lot.symbol)
+        except NotFound:
+            return False
+        price: Price | None = self.desk.fresh_price(holding.venue, holding.environment, lot.symbol) or lot.entry_price
+        return price is not None and not instrument.is_sellable(lot.quantity, price)
+
+
+def read_scene(tx: Tx, scope: Scope) -> Scene:
+    """Read how far a scope is."""
+    lots = [each for each in open_lots(tx) if scope in scopes_of(each.venue, each.user_id, each.lot.account_id)]
+    exits = intent_store.list_open_intents(tx, EXIT_KINDS) if lots else []
+    return Scene(tuple(emergency_store.unsettled_entries(tx, scope)), tuple(lots), tuple(exits))
+
+
+def in_doubt(entries: Sequence[Stored]) -> int:
+    """Count entries of which nobody has said what became of them."""
+    return sum(each.order.state in (OrderState.SENT, OrderState.UNKNOWN, OrderState.BLIND) for each in entries)
