@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.clock import ManualClock
+from tests.support.database import address
 from tests.support.emergency import Stage
 
 from tradewind.audit.service import Audit
@@ -27,7 +28,7 @@ ANN = Scope(ScopeKind.USER, "u-a")
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
-    db = Db.open(f"sqlite:///{tmp_path / 'journal.db'}")
+    db = Db.open(address(tmp_path / "journal.db", is_migrated=True))
     upgrade_schema(db)
     yield Stage(db, ManualClock())
     db.close()

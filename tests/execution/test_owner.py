@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.clock import ManualClock
+from tests.support.database import address
 from tests.support.emergency import Stage
 from tests.support.journal import BTCUSDT, venue_now
 
@@ -22,7 +23,7 @@ from tradewind.infra.migrate import upgrade_schema
 @contextmanager
 def _two_processes(folder: Path) -> Iterator[tuple[Stage, Stage]]:
     """An owner of the journal, and one that will take it over."""
-    url = f"sqlite:///{folder / 'journal.db'}"
+    url = address(folder / "journal.db", is_migrated=True)
     dbs = [Db.open(url), Db.open(url)]
     try:
         upgrade_schema(dbs[0])
@@ -84,7 +85,7 @@ def test_fault_10_old_owner_that_wakes_with_claimed_orders_then_neither_sends_no
 
 
 def test_owner_when_nobody_has_taken_the_journal_then_epoch_zero_may_write(tmp_path: Path) -> None:
-    db = Db.open(f"sqlite:///{tmp_path / 'journal.db'}")
+    db = Db.open(address(tmp_path / "journal.db", is_migrated=True))
     try:
         upgrade_schema(db)
         db.write_now(Owner().demand)

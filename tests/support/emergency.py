@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+import threading
+import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
@@ -256,4 +259,20 @@ def take_turns(actors: Sequence[Actor], rng: random.Random) -> None:
             running.remove(actor)
 
 
+def run_side_by_side(actors: Sequence[Actor], rng: random.Random) -> None:
+    """Run every actor on a thread of its own, with short drawn pauses between its steps."""
+    start = threading.Barrier(len(actors))
+
+    def run(actor: Actor, draw: random.Random) -> None:
+        start.wait()
+        for _ in actor:
+            time.sleep(draw.random() * _PAUSE_S)
+
+    with ThreadPoolExecutor(len(actors)) as threads:
+        ends = [threads.submit(run, actor, random.Random(rng.random())) for actor in actors]
+    for end in ends:
+        end.result()
+
+
 _OVER = object()
+_PAUSE_S = 0.003
