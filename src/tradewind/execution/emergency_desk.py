@@ -29,6 +29,7 @@ from tradewind.execution.stops import STOPPED, active_stops, stop_epoch
 from tradewind.infra.bus import Bus, Message
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import CommitInDoubt, Db, Tx
+from tradewind.infra.db_errors import Unreachable
 from tradewind.infra.ids import Ids
 from tradewind.infra.log import logger
 
@@ -45,7 +46,7 @@ _TOLD_S = 5.0
 # A write that takes longer counts as a database that is away.
 _WRITE_S = 8.0
 # What says that the database cannot be had now.
-AWAY = (SQLAlchemyError, TimeoutError)
+AWAY = (SQLAlchemyError, Unreachable, TimeoutError)
 
 
 @dataclass(slots=True)
