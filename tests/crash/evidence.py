@@ -87,10 +87,19 @@ async def read_sides(world: World, exchange: Exchange, told: Told) -> Sides:
     """Read both sides; nothing must move meanwhile, so the node has ended before."""
     venue = await read_venue(exchange)
     own = {(person.uid, asset): amount for person in world.people for asset, amount in person.own_coins().items()}
-    requests = [replace(each, received_ms=each.received_ms - told.clock_offset_ms) for each in venue.requests]
+    journal, extra = read_database(world.database_url)
+    # Refused before anybody asked whose it was (too late, say): the id it carried tells.
+    owners = {order.client_order_id: journal.accounts[order.account_id] for order in journal.orders}
+    requests = [
+        replace(
+            each,
+            received_ms=each.received_ms - told.clock_offset_ms,
+            uid=each.uid or next((owners[name] for name in each.client_ids if name in owners), None),
+        )
+        for each in venue.requests
+    ]
     held = {**dict.fromkeys(own, Decimal(0)), **venue.holdings}
     holdings = {key: amount - own.get(key, Decimal(0)) for key, amount in held.items()}
-    journal, extra = read_database(world.database_url)
     return Sides(
         journal=journal,
         extra=extra,
