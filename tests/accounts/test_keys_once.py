@@ -122,7 +122,7 @@ async def test_replace_when_the_key_is_of_the_same_account_then_only_the_new_one
     assert await rooms.signer.for_account(account.id).api_key() == new.api_key
 
 
-async def test_replace_when_the_key_is_of_another_account_or_refused_then_the_old_one_stays(
+async def test_fault_59_replace_when_the_key_is_of_another_account_or_refused_then_the_old_one_stays(
     rooms: Accommodation,
 ) -> None:
     ann, account = await rooms.linked_account("ann")
@@ -189,7 +189,7 @@ async def test_test_stored_when_the_stored_key_does_not_open_then_the_venue_is_n
         ({"test_order_error": CredentialRefused("key_refused", "x")}, "key_cannot_trade"),
     ],
 )
-async def test_test_stored_when_the_key_has_become_unfit_then_entries_stop_and_the_account_says_why(
+async def test_fault_58_test_stored_when_the_key_has_become_unfit_then_entries_stop_and_the_account_says_why(
     rooms: Accommodation, change: dict[str, Any], reason: str
 ) -> None:
     _, account = await rooms.linked_account("ann")

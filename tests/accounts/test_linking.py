@@ -232,7 +232,7 @@ async def test_link_when_the_venue_never_answers_then_is_given_up(
         ({"test_order_error": OrderRefused("account_disabled", "x")}, "key_cannot_trade"),
     ],
 )
-async def test_link_when_the_key_may_do_too_much_or_too_little_then_is_refused(
+async def test_fault_58_link_when_the_key_may_do_too_much_or_too_little_then_is_refused(
     rooms: Accommodation, change: dict[str, Any], code: str
 ) -> None:
     key = rooms.issue_key()

@@ -290,7 +290,7 @@ async def _give_mandate(person: Person) -> str:
     return mandate_id
 
 
-async def test_tenants_when_one_uses_the_others_ids_then_404_on_every_operation_and_no_byte_of_theirs(
+async def test_fault_64_tenants_when_one_uses_the_others_ids_then_404_on_every_operation_and_no_byte_of_theirs(
     rooms: Accommodation, ann: Person, bob: Person
 ) -> None:
     mandate_id = await _give_mandate(ann)

@@ -157,7 +157,7 @@ def test_same_report_twice_counts_once(sequence: list[OrderEvent], report: Venue
 
 
 @given(stories())
-def test_every_report_in_any_order_ends_with_the_largest_execution(sequence: list[OrderEvent]) -> None:
+def test_fault_41_every_report_in_any_order_ends_with_the_largest_execution(sequence: list[OrderEvent]) -> None:
     stated = [event.executed for event in sequence if isinstance(event, VenueReport)]
     assert walk(sequence)[-1].executed == max(stated, default=Quantity(D(0)))
 

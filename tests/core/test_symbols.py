@@ -197,7 +197,7 @@ def test_parse_symbol_of_nothing_says_it_is_missing(text: str) -> None:
     ["BTC\u200bUSDT", "ВTCUSDT", "\u202eTDSUCTB", "bıtcusdt", "BTCUSDТ", "币安人生USDT", "BTC\u00adUSDT", "₿USDT"],
     ids=["zero-width", "cyrillic-ve", "right-to-left", "dotless-i", "cyrillic-te", "chinese", "soft-hyphen", "sign"],
 )
-def test_parse_symbol_with_look_alikes_refuses(text: str) -> None:
+def test_fault_21_parse_symbol_with_look_alikes_refuses(text: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         parse_symbol(text)
     assert refused.value.code == "symbol_not_ascii"

@@ -24,7 +24,7 @@ def _claim_exit(desk: Desk, order: Order) -> Claim:
     )
 
 
-def test_entry_when_older_than_its_time_then_denied_as_stale(tmp_path: Path) -> None:
+def test_fault_18_entry_when_older_than_its_time_then_denied_as_stale(tmp_path: Path) -> None:
     with journal_desk(tmp_path) as desk:
         order = desk.entry(fresh_until=(desk.clock.now() - timedelta(seconds=1)).isoformat())
         assert desk.claim(order) == []

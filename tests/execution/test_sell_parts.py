@@ -39,7 +39,9 @@ def _incidents(desk: Desk) -> list[str]:
     return list(desk.db.read_now(lambda tx: list(tx.execute(text("SELECT kind FROM incidents")).scalars())))
 
 
-def test_sells_of_two_sources_when_the_younger_lot_is_filled_first_then_each_on_its_own(tmp_path: Path) -> None:
+def test_fault_55_sells_of_two_sources_when_the_younger_lot_is_filled_first_then_each_on_its_own(
+    tmp_path: Path,
+) -> None:
     """order-protocol.md section 4: a close sells the lots of its source only."""
     with journal_desk(tmp_path) as desk:
         old = desk.bought(source="a", seq=1)

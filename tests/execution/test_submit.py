@@ -41,7 +41,7 @@ def test_error_when_met_on_an_entry_then_only_proof_counts(tmp_path: Path, error
         assert isinstance(event_of(desk.entry(), error, desk.clock.now()), event)
 
 
-def test_credential_error_when_on_entry_then_denied_and_on_exit_then_waits(tmp_path: Path) -> None:
+def test_fault_57_credential_error_when_on_entry_then_denied_and_on_exit_then_waits(tmp_path: Path) -> None:
     with journal_desk(tmp_path) as desk:
         refused = CredentialRefused("key", "refused")
         assert isinstance(event_of(desk.entry(), refused, desk.clock.now()), Denied)

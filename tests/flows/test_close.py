@@ -52,7 +52,7 @@ async def test_close_when_position_protected_then_oco_cancelled_and_all_sold(tmp
         assert states == {("entry", "FILLED"), ("stop", "CANCELED"), ("target", "CANCELED"), ("exit", "FILLED")}
 
 
-async def test_close_when_nothing_held_then_skipped(tmp_path: Path) -> None:
+async def test_fault_17_close_when_nothing_held_then_skipped(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
         (person,) = place.people([PlanName.PRO])
         await place.start_platform()

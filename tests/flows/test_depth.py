@@ -44,7 +44,9 @@ def _releases(board: dict[str, Any]) -> list[datetime]:
     return sorted(datetime.fromisoformat(cell["release_at"]) for cell in board["cells"] if cell["release_at"])
 
 
-async def test_fanout_when_larger_than_a_share_of_the_book_then_sliced_and_the_rest_skipped(tmp_path: Path) -> None:
+async def test_fault_56_fanout_when_larger_than_a_share_of_the_book_then_sliced_and_the_rest_skipped(
+    tmp_path: Path,
+) -> None:
     """product.md E9: slices above a share, refuses above a second one."""
     async with world(tmp_path) as place:
         asks = await _asks(place)

@@ -28,7 +28,7 @@ async def _one_order_each(place: World, people: list[Person]) -> None:
         assert len(await place.protected(person)) == 1
 
 
-async def test_answers_when_dropped_after_execution_then_one_order_each_and_one_row(tmp_path: Path) -> None:
+async def test_fault_24_answers_when_dropped_after_execution_then_one_order_each_and_one_row(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
         people = place.people([PlanName.PRO] * 3)
         await place.start_platform()
@@ -45,7 +45,9 @@ async def test_answers_when_dropped_after_execution_then_one_order_each_and_one_
 
 
 @pytest.mark.parametrize("is_executed", [True, False])
-async def test_answer_503_when_executed_or_not_then_fate_is_found_out(tmp_path: Path, is_executed: bool) -> None:
+async def test_fault_25_answer_503_when_executed_or_not_then_fate_is_found_out(
+    tmp_path: Path, is_executed: bool
+) -> None:
     async with world(tmp_path) as place:
         people = place.people([PlanName.PRO])
         await place.start_platform()
@@ -59,7 +61,7 @@ async def test_answer_503_when_executed_or_not_then_fate_is_found_out(tmp_path: 
         assert states == (["FILLED"] if is_executed else ["NEVER_ARRIVED", "FILLED"])
 
 
-async def test_connection_when_cut_before_execution_then_sent_again_under_a_new_id(tmp_path: Path) -> None:
+async def test_fault_34_connection_when_cut_before_execution_then_sent_again_under_a_new_id(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
         people = place.people([PlanName.PRO])
         await place.start_platform()
@@ -95,7 +97,7 @@ async def test_process_when_ended_between_acceptance_and_answer_then_one_order_p
         await _one_order_each(place, people)
 
 
-async def test_fills_when_repeated_and_late_on_the_stream_then_booked_once(tmp_path: Path) -> None:
+async def test_fault_41_fills_when_repeated_and_late_on_the_stream_then_booked_once(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
         people = place.people([PlanName.PRO])
         await place.start_platform()

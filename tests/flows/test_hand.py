@@ -68,7 +68,7 @@ async def test_sell_when_other_coins_are_free_then_position_and_stop_stay(tmp_pa
         assert after[0]["protection"] == "protected_native"
 
 
-async def test_buy_when_sent_twice_with_one_key_then_one_order(tmp_path: Path) -> None:
+async def test_fault_90_buy_when_sent_twice_with_one_key_then_one_order(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
         (person,) = place.people([PlanName.PRO])
         await place.start_platform()

@@ -123,7 +123,7 @@ async def test_accounts_when_paused_poor_or_dry_then_skipped_or_denied_and_count
         assert {"levels", "balance", "confidence"} <= steps
 
 
-async def test_tenants_when_asking_for_each_other_then_404(tmp_path: Path) -> None:
+async def test_fault_64_tenants_when_asking_for_each_other_then_404(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
         mine, other = place.people([PlanName.PRO, PlanName.PRO])
         await place.start_platform()

@@ -121,7 +121,7 @@ async def test_after_commit_when_the_write_fails_then_is_not_called(db: Db) -> N
     assert calls == ["committed"]
 
 
-async def test_write_when_the_commit_fails_then_it_is_in_doubt_and_told(db: Db) -> None:
+async def test_fault_68_write_when_the_commit_fails_then_it_is_in_doubt_and_told(db: Db) -> None:
     told: list[str] = []
     db.on_doubt = lambda: told.append("doubt")
 
@@ -153,7 +153,7 @@ async def test_write_when_its_caller_is_cancelled_then_the_transaction_still_end
 
 
 @pytest.mark.database("sqlite")
-def test_settings_when_opened_then_nothing_acknowledged_is_lost_with_the_power(db: Db) -> None:
+def test_fault_12_settings_when_opened_then_nothing_acknowledged_is_lost_with_the_power(db: Db) -> None:
     def pragma(tx: Tx, name: str) -> object:
         return tx.execute(text(f"PRAGMA {name}")).scalar_one()
 

@@ -118,7 +118,7 @@ def test_require_current_schema_when_database_is_empty_names_the_command(db: Db)
         require_current_schema(db)
 
 
-def test_upgrade_when_it_fails_half_way_leaves_the_old_schema(db: Db, tmp_path: Path) -> None:
+def test_fault_09_upgrade_when_it_fails_half_way_leaves_the_old_schema(db: Db, tmp_path: Path) -> None:
     upgrade_schema(db)
     before = shape(db)
     broken = scripts_with_one_more(

@@ -74,7 +74,7 @@ async def test_append_when_the_transaction_fails_then_nothing_is_published(db: D
     assert await box.drain_once() == 0
 
 
-async def test_drain_once_when_the_bus_fails_then_publishes_again(db: Db) -> None:
+async def test_fault_74_drain_once_when_the_bus_fails_then_publishes_again(db: Db) -> None:
     clock, bus = ManualClock(), _Heard()
     box = Outbox(db, bus, clock)
     await _say(db, clock, "a")

@@ -268,7 +268,7 @@ def test_time_of_an_alert_when_written_is_its_own(fields: dict[str, Any], expect
     assert alert({"action": "buy", "ticker": "BTCUSDT", **fields}).draft.alert_at == expected
 
 
-def test_array_when_posted_keeps_order_and_tells_equal_messages_apart() -> None:
+def test_fault_15_array_when_posted_keeps_order_and_tells_equal_messages_apart() -> None:
     close, open_ = {"action": "close", "ticker": "BTCUSDT"}, {"action": "buy", "ticker": "ETHUSDT"}
     parsed = alerts([close, open_, open_])
     assert [one.draft.action for one in parsed] == [Action.CLOSE, Action.OPEN, Action.OPEN]
@@ -290,7 +290,7 @@ def test_several_commands_in_one_text_are_read_in_order() -> None:
     assert [(one.draft.action, one.draft.base) for one in parsed] == [(Action.CLOSE, "BTC"), (Action.OPEN, "ETH")]
 
 
-def test_body_when_spaces_or_key_order_differ_is_the_same_body() -> None:
+def test_fault_14_body_when_spaces_or_key_order_differ_is_the_same_body() -> None:
     one = alert('{"action": "buy", "ticker": "BTCUSDT"}')
     other = alert('\ufeff {"ticker":"BTCUSDT",\n "action":"buy"} ')
     assert one.body_hash == other.body_hash
@@ -328,7 +328,7 @@ def test_secret_of_another_service_when_sent_is_not_kept(name: str) -> None:
         (b'{"action":"buy"} trailing', "malformed_json"),
     ],
 )
-def test_hostile_body_when_posted_is_refused(raw: bytes, code: str) -> None:
+def test_fault_20_hostile_body_when_posted_is_refused(raw: bytes, code: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         parse(raw, NOON)
     assert caught.value.code == code

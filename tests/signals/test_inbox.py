@@ -69,7 +69,7 @@ def test_body_without_id_when_repeated_within_60_s_is_the_same_signal(inbox: Inb
     assert len(notes(inbox)) == 1
 
 
-def test_body_without_id_when_repeated_after_60_s_is_a_new_signal(inbox: Inbox) -> None:
+def test_fault_15_body_without_id_when_repeated_after_60_s_is_a_new_signal(inbox: Inbox) -> None:
     first = inbox.accept("buy BTCUSDT")
     later = inbox.accept("buy BTCUSDT", at(60.1))
     assert later.ids != first.ids
@@ -90,7 +90,7 @@ def test_same_body_when_sent_by_another_source_is_another_signal(inbox: Inbox) -
     assert other.ids != first.ids
 
 
-def test_id_when_repeated_after_a_year_is_the_same_signal(inbox: Inbox) -> None:
+def test_fault_16_id_when_repeated_after_a_year_is_the_same_signal(inbox: Inbox) -> None:
     body = {"action": "buy", "ticker": "BTCUSDT", "id": "a-1", "sent_at": zulu(NOON)}
     first = inbox.accept(body)
     again = inbox.accept(body, NOON + timedelta(days=365))
@@ -124,7 +124,7 @@ def test_array_when_repeated_gives_the_same_ids_in_order(inbox: Inbox) -> None:
 @pytest.mark.parametrize(
     ("age_s", "code"), [(61, "stale_alert"), (86_400, "stale_alert"), (-61, "alert_from_the_future")]
 )
-def test_entry_when_too_old_or_ahead_is_refused_and_not_stored(inbox: Inbox, age_s: int, code: str) -> None:
+def test_fault_16_entry_when_too_old_or_ahead_is_refused_and_not_stored(inbox: Inbox, age_s: int, code: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         inbox.accept({"action": "buy", "ticker": "BTCUSDT", "sent_at": zulu(at(-age_s))})
     assert caught.value.code == code
@@ -139,7 +139,7 @@ def test_entry_when_within_the_limits_is_accepted(inbox: Inbox, age_s: int) -> N
     assert inbox.count() == 1
 
 
-def test_close_when_an_hour_old_is_accepted(inbox: Inbox) -> None:
+def test_fault_18_close_when_an_hour_old_is_accepted(inbox: Inbox) -> None:
     inbox.accept({"action": "close", "ticker": "BTCUSDT", "sent_at": zulu(at(-3_600))})
     assert inbox.count() == 1
 
@@ -162,7 +162,7 @@ def test_source_when_unknown_is_not_found(inbox: Inbox) -> None:
         inbox.accept("buy BTCUSDT", source_name="three")
 
 
-async def test_hundred_copies_at_once_when_accepted_store_one_row(inbox: Inbox) -> None:
+async def test_fault_13_hundred_copies_at_once_when_accepted_store_one_row(inbox: Inbox) -> None:
     parsed = alerts("buy BTCUSDT")
 
     async def send() -> Accepted:
@@ -256,7 +256,7 @@ def test_transaction_of_decisions_when_it_fails_leaves_the_signal_claimed(inbox:
     inbox.decide(signal_id, at(1))
 
 
-def test_attempts_when_they_fail_back_off_and_end_in_the_dead_letter_box(inbox: Inbox) -> None:
+def test_fault_76_attempts_when_they_fail_back_off_and_end_in_the_dead_letter_box(inbox: Inbox) -> None:
     (signal_id,) = inbox.accept("close BTCUSDT").ids
     now, waits = NOON, []
     for _ in range(4):
@@ -300,7 +300,7 @@ def superseded(inbox: Inbox, signal_id: SignalId) -> bool:
     return inbox.db.read_now(lambda tx: service.is_superseded(tx, signal_id))
 
 
-def test_open_when_its_close_arrived_first_is_superseded(inbox: Inbox) -> None:
+def test_fault_17_open_when_its_close_arrived_first_is_superseded(inbox: Inbox) -> None:
     inbox.accept({"action": "close", "ticker": "BTCUSDT", "sent_at": zulu(at(5))}, at(6))
     (late,) = inbox.accept({"action": "buy", "ticker": "BTCUSDT", "sent_at": zulu(at(0))}, at(8)).ids
     assert superseded(inbox, late)

@@ -123,7 +123,7 @@ async def test_alert_when_posted_twice_gets_the_same_id(house: House, sender: ht
     assert house.count() == 1
 
 
-async def test_copies_of_an_alert_when_posted_at_once_store_one_row(house: House, sender: httpx.AsyncClient) -> None:
+async def test_fault_13_copies_when_posted_at_once_store_one_row(house: House, sender: httpx.AsyncClient) -> None:
     answers = await asyncio.gather(*(sender.post(house.hook, json=ENTRY) for _ in range(50)))
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.json()["id"] for answer in answers}) == 1
@@ -210,7 +210,7 @@ async def test_body_over_64_kib_when_posted_is_a_413(house: House, sender: httpx
     assert house.count() == 0
 
 
-async def test_burst_over_50_when_posted_is_a_429_and_refills_by_ten_a_second(
+async def test_fault_22_burst_over_50_is_a_429_and_refills_by_ten_a_second(
     house: House, sender: httpx.AsyncClient
 ) -> None:
     statuses = [(await sender.post(house.hook, json=ENTRY)).status_code for _ in range(51)]

@@ -266,7 +266,7 @@ async def test_message_when_malformed_silences_nobody(stage: Stage) -> None:
     assert [seq for seq, _ in events(ann)] == [1]
 
 
-async def test_bus_when_it_lost_messages_resets_every_reader() -> None:
+async def test_fault_75_bus_when_it_lost_messages_resets_every_reader() -> None:
     bus, clock = InProcessBus(), ManualClock()
     hub = Hub(bus, clock, CountedIds())
     ann = hub.connect("ann", sees_all=False)

@@ -59,7 +59,7 @@ async def test_observe_when_quick_answer_grows_old_then_it_is_forgotten() -> Non
     assert abs(it.now_ms() - to_ms(clock.now()) - 160) <= 1
 
 
-async def test_now_when_our_wall_clock_steps_then_venue_time_does_not_and_measurement_is_asked_for() -> None:
+async def test_fault_31_now_when_our_wall_clock_steps_then_venue_time_does_not_and_measurement_is_asked_for() -> None:
     clock = ManualClock()
     it = measured(clock, 0)
     before = it.now_ms()

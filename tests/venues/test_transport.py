@@ -176,7 +176,7 @@ def test_request_when_body_is_at_the_limit_then_returns_it(run: Run) -> None:
     run(with_server(answering(reply(b"x" * 5_000)), scenario))
 
 
-def test_request_when_no_first_byte_comes_then_answer_is_lost_in_that_time(run: Run) -> None:
+def test_fault_37_request_when_no_first_byte_comes_then_answer_is_lost_in_that_time(run: Run) -> None:
     async def handler(conversation: Conversation) -> None:
         await conversation.request()
         await asyncio.sleep(5)
@@ -262,7 +262,7 @@ def test_request_when_cancelled_after_the_write_then_connection_is_not_used_agai
     ("url", "code"),
     [("http://127.0.0.1:{port}", "connect_failed"), ("http://no-such-host.invalid:{port}", "name_failed")],
 )
-def test_request_when_venue_cannot_be_reached_then_not_sent(run: Run, url: str, code: str) -> None:
+def test_fault_36_request_when_venue_cannot_be_reached_then_not_sent(run: Run, url: str, code: str) -> None:
     async def scenario() -> None:
         transport = Transport(url.format(port=free_port()), timeouts=QUICK)
         with pytest.raises(NotSent) as caught:

@@ -105,7 +105,9 @@ def test_request_when_handshake_hangs_then_not_sent_in_time(run: Run) -> None:
     run(scenario())
 
 
-def test_request_when_tls_connection_dies_after_the_write_then_answer_is_lost(run: Run, tmp_path: Path) -> None:
+def test_fault_36_request_when_tls_connection_dies_after_the_write_then_answer_is_lost(
+    run: Run, tmp_path: Path
+) -> None:
     async def cut(conversation: Conversation) -> None:
         await conversation.request()
         conversation.hang_up()
@@ -185,7 +187,7 @@ def test_request_when_proxy_tunnels_then_venue_is_reached_by_its_own_name(run: R
     ],
     ids=["407", "502", "garbage", "hangs up", "endless headers", "speaks first"],
 )
-def test_request_when_proxy_refuses_then_not_sent(run: Run, answer: bytes) -> None:
+def test_fault_36_request_when_proxy_refuses_then_not_sent(run: Run, answer: bytes) -> None:
     async def refusing(conversation: Conversation) -> None:
         await conversation.request()
         await conversation.say(answer)

@@ -79,14 +79,14 @@ async def test_body_when_it_announces_too_much_then_is_refused_without_reading_a
     assert wire.taken == 0
 
 
-async def test_body_when_it_announces_nothing_and_goes_on_then_reading_stops_at_the_bound() -> None:
+async def test_fault_19_body_when_it_announces_nothing_and_goes_on_then_reading_stops_at_the_bound() -> None:
     wire = _Wire([b"a" * 16_384] * 1_000)
     await BodyLimit(_never)(_scope((b"transfer-encoding", b"chunked")), wire.receive, wire.send)
     assert wire.status == 413
     assert wire.taken == BODY_BYTES_MAX // 16_384 + 1
 
 
-async def test_body_when_it_trickles_then_is_given_up() -> None:
+async def test_fault_19_body_when_it_trickles_then_is_given_up() -> None:
     wire = _Wire([b"a"], ends=False)
     await BodyLimit(_never, seconds_max=0.01)(_scope((b"content-length", b"9")), wire.receive, wire.send)
     assert wire.status == 408

@@ -32,7 +32,7 @@ ORDER = ("POST", "/api/v3/order")
 # --- limits and bans --------------------------------------------------------------------------------
 
 
-async def test_place_when_banned_then_zero_requests_of_any_kind_until_it_ends() -> None:
+async def test_fault_28_place_when_banned_then_zero_requests_of_any_kind_until_it_ends() -> None:
     async with venue() as (script, client):
         text = "Way too much request weight used; IP banned until 1."
         script.on(*ORDER, error(-1003, text, 418, ("Retry-After: 1",)), Says(filled_body()))
@@ -59,7 +59,7 @@ async def test_place_when_banned_then_zero_requests_of_any_kind_until_it_ends() 
         await client.place(Signer(), buy(), window(client))
 
 
-async def test_read_when_429_then_orders_stop_too() -> None:
+async def test_fault_27_read_when_429_then_orders_stop_too() -> None:
     async with venue() as (script, client):
         script.on("GET", "/api/v3/klines", error(-1003, "Too much request weight used", 429, ("Retry-After: 30",)))
         with pytest.raises(RateLimited) as caught:
@@ -84,7 +84,7 @@ async def test_place_when_order_count_is_used_up_then_only_that_account_waits() 
         await client.place(Signer("a2"), buy(), window(client))
 
 
-async def test_place_when_forbidden_by_a_page_then_unknown_and_everything_pauses() -> None:
+async def test_fault_29_place_when_forbidden_by_a_page_then_unknown_and_everything_pauses() -> None:
     async with venue() as (script, client):
         script.on(*ORDER, Says(b"<html>403</html>", status=403))
         with pytest.raises(OutcomeUnknown):

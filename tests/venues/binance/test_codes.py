@@ -133,7 +133,7 @@ def test_judge_placement_when_answer_is_on_no_list_then_unknown(error: ApiError)
     assert judge_placement(error).proof is UNKNOWN
 
 
-def test_judge_placement_when_duplicate_then_unknown_as_the_order_exists() -> None:
+def test_fault_35_judge_placement_when_duplicate_then_unknown_as_the_order_exists() -> None:
     assert judge_placement(ApiError(400, -2010, "Duplicate order sent.")) == Verdict(UNKNOWN, DUPLICATE_ID)
 
 

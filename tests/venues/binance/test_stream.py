@@ -210,7 +210,7 @@ async def test_connection_when_it_is_silent_during_a_ban_then_nothing_is_asked()
         assert len(venue.asked) == asked
 
 
-async def test_connection_when_it_is_silent_and_does_not_answer_then_given_up() -> None:
+async def test_fault_40_connection_when_it_is_silent_and_does_not_answer_then_given_up() -> None:
     async with streams(replace(RULES, silence_s=0.1, answer_s=0.2)) as (venue, it):
         it.port.add(Signer("a"))
         assert await it.next() == StreamUp(A)
@@ -354,7 +354,7 @@ async def test_event_when_it_cannot_be_read_then_a_gap_is_told_and_the_stream_go
         assert len(venue.connections) == 1
 
 
-async def test_events_when_reader_is_too_slow_then_a_gap_is_told_and_never_a_quiet_loss() -> None:
+async def test_fault_42_events_when_reader_is_too_slow_then_a_gap_is_told_and_never_a_quiet_loss() -> None:
     async with streams(replace(RULES, events_max=10)) as (venue, it):
         it.port.add(Signer("a"))
         await venue.until(lambda: venue.of(SUBSCRIBE))
