@@ -23,7 +23,7 @@ from tradewind.cli.start import create_first_kek, created_db, owner_lock, settin
 from tradewind.config import Settings
 from tradewind.core.errors import InvalidInput, Unavailable
 from tradewind.infra import log
-from tradewind.infra.db import CommitInDoubt
+from tradewind.infra.db import CommitInDoubt, integrity_problem, shown_address
 from tradewind.sim.exchange_store import StoreBusy
 from tradewind.sim.tape import TapeError
 
@@ -53,8 +53,16 @@ def serve(
 
 
 def prepare(settings: Settings) -> None:
-    """Give an empty database its schema and, on the first start, a key. Raises Conflict for an older schema."""
+    """Give an empty database its schema and, on the first start, a key.
+
+    Raises Conflict for an older schema, Unavailable for a damaged file: orders are not built on what cannot be read.
+    """
     with created_db(settings) as db:
+        if (problem := integrity_problem(db)) is not None:
+            raise Unavailable(
+                "database_damaged",
+                f"{shown_address(settings.database_url)} is damaged: {problem}. Nothing was started. Restore a backup.",
+            )
         create_first_kek(db, settings)
 
 
