@@ -19,6 +19,7 @@ from tradewind.execution.emergency_routes import EmergencyDeps
 from tradewind.execution.emergency_store import Scope, ScopeKind
 from tradewind.execution.flatten import Flattener
 from tradewind.execution.stop_file import StopFile
+from tradewind.execution.unrecorded import Unrecorded
 from tradewind.identity.login import Login
 from tradewind.identity.service import Identity
 from tradewind.infra.bus import Bus
@@ -31,6 +32,7 @@ class EmergencyRoom:
 
     desk: EmergencyDesk
     flattener: Flattener
+    unrecorded: Unrecorded
 
     async def load(self) -> None:
         """At start, before anything is claimed: close the latch for what is stopped."""
@@ -41,6 +43,7 @@ class EmergencyRoom:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.desk.run(), name="emergency desk")
             tasks.create_task(self.flattener.run(), name="flattener")
+            tasks.create_task(self.unrecorded.run(), name="unrecorded")
 
 
 def build_emergency(engine: Engine, bus: Bus, audit: Audit, identity: Identity, data_dir: Path) -> EmergencyRoom:
@@ -67,7 +70,8 @@ def build_emergency(engine: Engine, bus: Bus, audit: Audit, identity: Identity, 
     )
     desk.on_change.append(flattener.wake)
     engine.recorder.listeners.append(flattener.on_moved)
-    return EmergencyRoom(desk, flattener)
+    unrecorded = Unrecorded(engine.db, engine.clock, bus, engine.journal.ids, engine.protector.triggers, engine.latch)
+    return EmergencyRoom(desk, flattener, unrecorded)
 
 
 def emergency_deps(

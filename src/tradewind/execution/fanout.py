@@ -14,6 +14,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from tradewind.core.ids import OrderId
 from tradewind.core.instrument import Environment, VenueName
@@ -25,7 +26,7 @@ from tradewind.execution.recorder import Recorder
 from tradewind.execution.sellable import Market
 from tradewind.execution.submit import Submitter
 from tradewind.infra.clock import Clock
-from tradewind.infra.db import CommitInDoubt, Db
+from tradewind.infra.db import CommitInDoubt, Db, Tx
 from tradewind.infra.log import logger
 from tradewind.infra.points import Point, reached
 from tradewind.infra.wake import Wake
@@ -163,13 +164,11 @@ class Dispatcher:
         await self._wake.wait(pause)
 
     async def _claim_and_send(self, tasks: asyncio.TaskGroup, ready: list[OrderId]) -> None:
-        if not self.latch.is_open:
+        claim = await self.db.write(partial(self._claim, ready=ready)) if self.latch.is_open else None
+        if claim is None:
             await self.clock.sleep(_IDLE_S)
             await self._take_back(ready)
             return
-        claim = await self.db.write(
-            lambda tx: self.journal.claim_entries(tx, ready, self.gate, self.venue_now, self.clock.now())
-        )
         reached(Point.ENTRY_CLAIM_COMMITTED)
         self._waiting.difference_update(ready)
         self.recorder.announce(claim.denied)
@@ -177,6 +176,12 @@ class Dispatcher:
         self._in_flight += len(claim.sent)
         for order in claim.sent:
             tasks.create_task(self._send_one(order), name="send entry")
+
+    def _claim(self, tx: Tx, ready: list[OrderId]) -> Claim | None:
+        """Claim, unless an exit must go first: that is looked at when the database lets us in, not before."""
+        if self.latch.is_held:
+            return None
+        return self.journal.claim_entries(tx, ready, self.gate, self.venue_now, self.clock.now())
 
     async def _send_one(self, order: Order) -> None:
         try:

@@ -22,6 +22,8 @@ class Latch:
     """Whether this process may send, and what. Changed on the event loop; `close` from anywhere."""
 
     reason: str | None = None
+    # Entries wait: an exit that fired while the database was away goes first.
+    is_held: bool = False
     # The stop epoch of the database that `_stored` was read under.
     epoch: int = -1
     _stored: frozenset[Scope] = frozenset()

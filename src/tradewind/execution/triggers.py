@@ -20,6 +20,15 @@ STOOD_DOWN = frozenset({PositionState.UNPROTECTED_BY_YOU.value, PositionState.DU
 _CAUSES = {Level.STOP: ExitCause.STOP, Level.TARGET: ExitCause.TARGET}
 
 
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """A level reached while the watch alone stood; `at` in monotonic seconds."""
+
+    holding: Holding
+    cause: ExitCause
+    at: float
+
+
 @dataclass(slots=True)
 class Triggers:
     """Armed levels and what they have seen."""
@@ -31,6 +40,7 @@ class Triggers:
     _reached: dict[str, dict[ExitCause, float]] = field(default_factory=dict)
     # Reached while the watch alone stood: that counts even if the price comes back before anything is sent.
     _pending: dict[str, ExitCause] = field(default_factory=dict)
+    _fired: dict[str, Fired] = field(default_factory=dict)
 
     def arm(self, holding: Holding, raise_at: Price | None = None) -> None:
         """Watch a lot's levels; `raise_at` is where its trailing stop goes up next."""
@@ -57,6 +67,7 @@ class Triggers:
             # The venue's order acts first; a target there is a resting limit order and needs no help.
             return cause is ExitCause.STOP
         self._pending.setdefault(crossing.lot_id, cause)
+        self._fired.setdefault(crossing.lot_id, Fired(holding, cause, self.clock.monotonic()))
         return True
 
     def due(self, holding: Holding) -> ExitCause | None:
@@ -79,6 +90,11 @@ class Triggers:
             return None
         left = self.stop_escalation_s - (self.clock.monotonic() - since)
         return left if left > 0 else None
+
+    def fired(self) -> list[Fired]:
+        """Return what the watch saw and nobody has recorded an exit for yet."""
+        self._fired = {lot_id: fired for lot_id, fired in self._fired.items() if lot_id in self._pending}
+        return list(self._fired.values())
 
     def acted(self, lot_id: str) -> None:
         """The exit is recorded: what was seen has had its effect."""

@@ -1,0 +1,109 @@
+"""Watched stops that fired and cannot be recorded: told at once, carried out before any entry (section 6).
+
+With the database away nothing can be recorded, so nothing is sent, exits included. A watch that fires then is
+told by every channel that works without it: the log, and the open streams of the user and of the operators. It
+stays pending in memory (and its price level in the database), and while it is pending no entry is claimed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tradewind.core.ids import LotId
+from tradewind.execution.latch import Latch
+from tradewind.execution.triggers import Fired, Triggers
+from tradewind.infra.bus import Bus, Message
+from tradewind.infra.clock import Clock
+from tradewind.infra.db import Db
+from tradewind.infra.ids import Ids
+from tradewind.infra.log import logger
+
+_log = logger("execution.unrecorded")
+
+_EVERY_S = 0.1
+# With the database there an exit is recorded in milliseconds; a full queue of writes may hold it up a little.
+_LATE_S = 1.0
+# Entries wait for exits at most this long once the database takes writes again.
+_HOLD_S = 10.0
+
+
+@dataclass(slots=True)
+class Unrecorded:
+    """Watches the watches; one per process."""
+
+    db: Db
+    clock: Clock
+    bus: Bus
+    ids: Ids
+    triggers: Triggers
+    latch: Latch
+    _committed_at: float = 0.0
+    # Lots told of, with when the database took a write again (None: not yet).
+    _told: dict[LotId, float | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._committed_at = self.clock.monotonic()
+        self.db.after_commit(self._note_commit)
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            for fired in self.look():
+                await self._tell(fired)
+            await self.clock.sleep(_EVERY_S)
+
+    def look(self) -> list[Fired]:
+        """Return what fired and must be told now, and hold entries while something waits to be recorded."""
+        now = self.clock.monotonic()
+        pending = {fired.holding.lot.id: fired for fired in self.triggers.fired()}
+        for lot_id in [lot_id for lot_id in self._told if lot_id not in pending]:
+            del self._told[lot_id]
+            _log.info("execution.unrecorded.done", lot_id=lot_id)
+        fresh = [
+            fired for lot_id, fired in pending.items() if lot_id not in self._told and self._is_unrecorded(fired, now)
+        ]
+        for fired in fresh:
+            self._told[fired.holding.lot.id] = None
+        for lot_id, back_at in self._told.items():
+            if back_at is None and self._committed_at > pending[lot_id].at:
+                self._told[lot_id] = now
+        self.latch.is_held = any(back_at is None or now - back_at < _HOLD_S for back_at in self._told.values())
+        return fresh
+
+    def _is_unrecorded(self, fired: Fired, now: float) -> bool:
+        if self._committed_at > fired.at:
+            # The database takes writes: whatever keeps this one is the exit's own business.
+            return False
+        return now - fired.at >= _LATE_S or self.db.away_s > 0
+
+    def _note_commit(self) -> None:
+        self._committed_at = self.clock.monotonic()
+
+    async def _tell(self, fired: Fired) -> None:
+        holding = fired.holding
+        lot = holding.lot
+        _log.error(
+            "execution.unrecorded.exit",
+            lot_id=lot.id,
+            account_id=lot.account_id,
+            user_id=holding.user_id,
+            symbol=lot.symbol,
+            cause=fired.cause.value,
+        )
+        payload = {
+            "id": self.ids.new(),
+            "rev": 0,
+            "at": self.clock.now().isoformat(),
+            "kind": "exit_not_recorded",
+            "lot_id": lot.id,
+            "account_id": lot.account_id,
+            "environment": holding.environment.value.upper(),
+            "symbol": lot.symbol,
+            "cause": fired.cause.value,
+            "text": (
+                f"The {fired.cause} of your {lot.base} was reached, but the database cannot be written, so the sale "
+                "cannot be sent. It goes out before anything else when the database is back. To sell now, use the "
+                f"{holding.venue} app."
+            ),
+        }
+        await self.bus.publish(Message(0, "notice", holding.user_id, payload))
