@@ -37,7 +37,7 @@ from tradewind.execution.latch import Latch
 from tradewind.execution.listen import Listener
 from tradewind.execution.outcomes import Moved
 from tradewind.execution.outlook import OutlookDesk
-from tradewind.execution.owner import Owner
+from tradewind.execution.owner import OWNER_REPLACED, Owner, StaleOwner
 from tradewind.execution.protect import Protector
 from tradewind.execution.reconcile import Reconciler
 from tradewind.execution.recorder import Recorder
@@ -195,6 +195,8 @@ class Engine:
         """End the engine when the latch has closed: a record in doubt is recovered from disk, not worked around."""
         while self.latch.is_open:
             await self.clock.sleep(_GUARD_S)
+        if self.latch.reason == OWNER_REPLACED:
+            raise StaleOwner("Another process has taken the journal over")
         raise CommitInDoubt(f"the engine may not send any more: {self.latch.reason}")
 
     def on_price(self, key: MarketKey, point: PricePoint) -> None:
@@ -217,7 +219,7 @@ def build_engine(
     latch = Latch()
     db.on_doubt = _closing(latch, "commit_in_doubt")
     credentials = desk.credentials
-    owner = Owner(on_stale=_closing(latch, "owner_replaced"))
+    owner = Owner(on_stale=_closing(latch, OWNER_REPLACED))
     journal = Journal(ids, numbers.send_by_ms, owner)
     recorder = Recorder(db, Applier(ids, Portfolio(ids), _rules(desk), owner), clock, latch)
     submitter = Submitter(desk, latch, clock, credentials.note)

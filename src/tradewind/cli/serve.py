@@ -21,9 +21,9 @@ import uvicorn
 from tradewind.app import App, build
 from tradewind.cli.start import create_first_kek, created_db, owner_lock, settings_of
 from tradewind.config import Settings
-from tradewind.core.errors import InvalidInput, Unavailable
+from tradewind.core.errors import Conflict, InvalidInput, Unavailable
 from tradewind.infra import log
-from tradewind.infra.db import CommitInDoubt, integrity_problem, shown_address
+from tradewind.infra.db import CommitInDoubt, OwnerLost, integrity_problem, shown_address
 from tradewind.sim.exchange_store import StoreBusy
 from tradewind.sim.tape import TapeError
 
@@ -125,6 +125,11 @@ async def _run_together(app: App, server: uvicorn.Server, listener: socket.socke
 def for_people(error: BaseException) -> BaseException:
     """Turn what can happen to a sound program into a sentence; a mistake of ours stays as it is."""
     if isinstance(error, BaseExceptionGroup):
+        if error.subgroup(OwnerLost) is not None:
+            return Conflict(
+                "database_taken_over",
+                "Another Tradewind has taken this database over. This one sends nothing more and has ended.",
+            )
         inner = error.subgroup(CommitInDoubt)
         return error if inner is None else CommitInDoubt("The database could not confirm a commit")
     if isinstance(error, StoreBusy | TapeError):

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 
 from tradewind.execution import emergency_store
 from tradewind.execution.emergency_store import EpochName
-from tradewind.infra.db import CommitInDoubt, Tx
+from tradewind.infra.db import OwnerLost, Tx
+
+# The latch's reason where the right to write is gone.
+OWNER_REPLACED = "owner_replaced"
 
 
-class StaleOwner(CommitInDoubt):
+class StaleOwner(OwnerLost):
     """Another process has taken the journal over: nothing of this transaction may stay; end the process."""
 
 
@@ -48,4 +51,4 @@ class Owner:
             return
         if self.on_stale is not None:
             self.on_stale()
-        raise StaleOwner(f"another process has taken the journal over (epoch {current}, ours was {self.epoch})")
+        raise StaleOwner(f"Another process has taken the journal over (epoch {current}, ours was {self.epoch})")
