@@ -28,6 +28,8 @@ from tradewind.core.protection import (
     UnprotectedReason,
     WatchOnly,
     classify,
+    has_risen,
+    raise_price,
     trailed,
     wanted_protection,
 )
@@ -185,3 +187,36 @@ def test_classify_for_every_combination_is_protected_only_with_native_or_a_fresh
                 assert case.is_credential_usable
                 assert case.is_native_live or (case.is_watch_armed and age == 0 and case.has_levels)
     assert seen == set(PositionState)
+
+
+def test_trailed_when_the_tick_is_coarser_than_the_distance_then_the_stop_stays_below_the_price() -> None:
+    coarse = replace(btcusdt(), tick=Decimal(1_000))
+    moving = replace(lot(stop="48000"), trailing_bps=10)
+    assert trailed(moving, coarse, price(50_000)).stop == price(48_000)
+
+
+@given(
+    stop=st.integers(40_000_00, 49_999_00),
+    bps=st.integers(10, 2_000),
+    step=st.integers(1, 200),
+    peak=st.integers(50_000_00, 60_000_00),
+)
+def test_raise_price_is_the_lowest_tick_at_which_the_stop_has_gone_up_by_a_step(
+    stop: int, bps: int, step: int, peak: int
+) -> None:
+    """order-protocol.md section 5: a trailing stop moves in steps and is never loosened."""
+    cent = Decimal("0.01")
+    moving = replace(lot(), stop=Price(stop * cent), peak=Price(peak * cent), trailing_bps=bps)
+    at = raise_price(moving, btcusdt(), step)
+    assert at is not None
+    after = trailed(moving, btcusdt(), at)
+    assert after.stop is not None
+    assert moving.stop is not None
+    assert after.stop >= moving.stop
+    below = Price(at.value - cent)
+    if moving.peak is not None and below > moving.peak:
+        lower = trailed(moving, btcusdt(), below)
+        assert lower.stop is not None
+        # Rounding the stop up to the tick may win the step one tick early, never late.
+        assert has_risen(after.stop, moving.stop, step)
+        assert not has_risen(Price(lower.stop.value - cent), moving.stop, step)

@@ -71,7 +71,7 @@ def test_stop_when_filled_then_lot_closed_with_its_dust_on_record(tmp_path: Path
         lot = desk.bought()
         stop = desk.leg(lot, Leg.STOP)
         now = desk.clock.now()
-        desk.db.write_now(lambda tx: desk.journal.claim_protective(tx, [stop.id], lambda *_: 1_800_000_000_000, now))
+        desk.db.write_now(lambda tx: desk.journal.claim_protective(tx, [[stop.id]], lambda *_: 1_800_000_000_000, now))
         desk.apply(desk.filled(desk.order(stop), "0.00039", "48400", fill_id="f2"))
         assert desk.held() == []
         rows = desk.db.read_now(lambda tx: tx.execute(text("SELECT quantity, state, state_reason FROM lots")).all())

@@ -62,7 +62,7 @@ def test_exit_when_another_sell_is_in_doubt_then_only_the_rest_is_sold(tmp_path:
         lot = desk.bought()
         stop = desk.leg(lot, Leg.STOP, quantity="0.0002")
         now = desk.clock.now()
-        desk.db.write_now(lambda tx: desk.journal.claim_protective(tx, [stop.id], venue_now, now))
+        desk.db.write_now(lambda tx: desk.journal.claim_protective(tx, [[stop.id]], venue_now, now))
         claim = _claim_exit(desk, desk.exit(lot_id=lot.lot.id))
         assert [order.quantity for order in claim.sent] == [Quantity(Decimal("0.00019"))]
 
@@ -82,7 +82,7 @@ def test_protective_pair_when_position_was_sold_meanwhile_then_denied(tmp_path: 
         assert len(_claim_exit(desk, desk.exit(lot_id=lot.lot.id)).sent) == 1
         stop, target = desk.leg(lot, Leg.STOP), desk.leg(lot, Leg.TARGET)
         now = desk.clock.now()
-        sent = desk.db.write_now(lambda tx: desk.journal.claim_protective(tx, [stop.id, target.id], venue_now, now))
+        sent = desk.db.write_now(lambda tx: desk.journal.claim_protective(tx, [[stop.id, target.id]], venue_now, now))
         assert sent.sent == ()
         assert {desk.order(leg).state for leg in (stop, target)} == {OrderState.DENIED}
 

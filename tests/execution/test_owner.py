@@ -40,7 +40,7 @@ def _two_processes(folder: Path) -> Iterator[tuple[Stage, Stage]]:
 _ACTS: dict[str, Callable[[Stage], object]] = {
     "claims entries": lambda stage: stage.claim([]),
     "claims protection": lambda stage: stage.db.write_now(
-        lambda tx: stage.journal.claim_protective(tx, [OrderId(stage.ids.new())], venue_now, stage.clock.now())
+        lambda tx: stage.journal.claim_protective(tx, [[OrderId(stage.ids.new())]], venue_now, stage.clock.now())
     ),
     "claims an exit": lambda stage: stage.db.write_now(
         lambda tx: stage.journal.claim_exit(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import datetime, timedelta
 
 from tests.support.clock import ManualClock
@@ -23,31 +22,25 @@ class _Bench:
         self.worked: list[Key] = []
         self.has_room = True
         self.again: datetime | None = None
-        self.held: asyncio.Event | None = None
-        self.rounds = Rounds(self.clock, self._work, Wake(self.clock), lambda: self.has_room)
+        self.rounds = Rounds(self.clock, Wake(self.clock), lambda: self.has_room)
 
-    async def _work(self, key: Key) -> datetime | None:
-        self.worked.append(key)
-        if self.held is not None:
-            await self.held.wait()
-        return self.again
-
-    async def turn(self) -> list[Key]:
-        """Start what is due, let it end, return all that was worked on so far."""
-        async with asyncio.TaskGroup() as tasks:
-            self.rounds.start_due(tasks)
+    def turn(self) -> list[Key]:
+        """Take what is due and give it back; return all that was worked on so far."""
+        for key in self.rounds.take(100):
+            self.worked.append(key)
+            self.rounds.done(key, self.again)
         return self.worked
 
 
-async def test_rounds_when_there_is_no_room_then_urgent_work_starts_and_patient_work_waits() -> None:
+def test_rounds_when_there_is_no_room_then_urgent_work_starts_and_patient_work_waits() -> None:
     bench = _Bench()
     bench.has_room = False
     bench.rounds.look(A)
     bench.rounds.look(B, can_wait=True)
-    assert await bench.turn() == [A]
+    assert bench.turn() == [A]
     bench.has_room = True
-    assert await bench.turn() == [A, B]
-    assert await bench.turn() == [A, B]
+    assert bench.turn() == [A, B]
+    assert bench.turn() == [A, B]
 
 
 async def test_rounds_when_patience_ends_then_the_work_starts_without_room() -> None:
@@ -58,47 +51,50 @@ async def test_rounds_when_patience_ends_then_the_work_starts_without_room() -> 
     await bench.clock.advance(PATIENCE_S / 2)
     # Called again it has been waiting since the first call.
     bench.rounds.look(A, can_wait=True)
-    assert await bench.turn() == []
+    assert bench.turn() == []
     await bench.clock.advance(PATIENCE_S / 2)
-    assert await bench.turn() == [A]
+    assert bench.turn() == [A]
 
 
-async def test_rounds_when_something_urgent_happens_to_a_waiting_key_then_it_starts_at_once() -> None:
+def test_rounds_when_something_urgent_happens_to_a_waiting_key_then_it_starts_at_once() -> None:
     bench = _Bench()
     bench.has_room = False
     bench.rounds.look(A, can_wait=True)
     bench.rounds.look(A)
     bench.rounds.look(A, can_wait=True)
-    assert await bench.turn() == [A]
-    assert await bench.turn() == [A]
+    assert bench.turn() == [A]
+    assert bench.turn() == [A]
 
 
-async def test_rounds_when_called_while_busy_then_the_key_is_worked_on_once_more_and_never_twice_at_a_time() -> None:
+def test_rounds_when_called_while_busy_then_the_key_is_worked_on_once_more_and_never_twice_at_a_time() -> None:
     bench = _Bench()
-    bench.held = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        bench.rounds.look(A)
-        bench.rounds.start_due(tasks)
-        await asyncio.sleep(0)
-        bench.rounds.look(A)
-        bench.rounds.look(A, can_wait=True)
-        bench.rounds.start_due(tasks)
-        await asyncio.sleep(0)
-        assert bench.worked == [A]
-        bench.held.set()
-    bench.held = None
-    assert await bench.turn() == [A, A]
-    assert await bench.turn() == [A, A]
+    bench.rounds.look(A)
+    assert bench.rounds.take(100) == [A]
+    bench.rounds.look(A)
+    bench.rounds.look(A, can_wait=True)
+    assert bench.rounds.take(100) == []
+    bench.rounds.done(A, None)
+    assert bench.rounds.take(100) == [A]
+    bench.rounds.done(A, None)
+    assert bench.rounds.take(100) == []
+
+
+def test_rounds_when_more_want_work_than_are_taken_then_the_rest_comes_next() -> None:
+    bench = _Bench()
+    bench.rounds.look(A)
+    bench.rounds.look(B)
+    assert bench.rounds.take(1) == [A]
+    assert bench.rounds.take(1) == [B]
 
 
 async def test_rounds_when_a_round_names_a_time_then_the_key_is_worked_on_then_and_not_before() -> None:
     bench = _Bench()
     bench.again = bench.clock.now() + timedelta(seconds=5)
     bench.rounds.look(A)
-    assert await bench.turn() == [A]
+    assert bench.turn() == [A]
     bench.again = None
     await bench.clock.advance(4.9)
-    assert await bench.turn() == [A]
+    assert bench.turn() == [A]
     await bench.clock.advance(0.2)
-    assert await bench.turn() == [A, A]
-    assert await bench.turn() == [A, A]
+    assert bench.turn() == [A, A]
+    assert bench.turn() == [A, A]

@@ -122,7 +122,7 @@ def test_stop_when_a_close_of_all_is_in_doubt_then_not_claimed_beside_it(tmp_pat
         assert desk.claim_exit(desk.close("a", 2)).sent
         legs = [desk.leg(lot, Leg.STOP), desk.leg(lot, Leg.TARGET)]
         claim = desk.db.write_now(
-            lambda tx: desk.journal.claim_protective(tx, [leg.id for leg in legs], venue_now, desk.clock.now())
+            lambda tx: desk.journal.claim_protective(tx, [[leg.id for leg in legs]], venue_now, desk.clock.now())
         )
         assert claim.sent == ()
 

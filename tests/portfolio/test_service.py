@@ -22,7 +22,7 @@ from tradewind.portfolio.service import (
     open_lots,
     open_lots_of,
     record_balances,
-    set_state,
+    set_states,
 )
 from tradewind.venues.base import AssetBalance
 
@@ -78,13 +78,11 @@ def test_lots_in_when_scope_names_a_source_then_only_its_lots(tmp_path: Path) ->
 def test_state_when_written_twice_then_changed_once_and_rev_counts(tmp_path: Path) -> None:
     with journal_desk(tmp_path) as desk:
         lot = desk.bought()
-        states = [
-            desk.db.write_now(lambda tx: set_state(tx, lot.lot.id, PositionState.PROTECTED_NATIVE, None))
-            for _ in range(2)
-        ]
-        assert states[0] is not None
-        assert states[0].rev == lot.rev + 1
-        assert states[1] is None
+        now = ManualClock().now()
+        wanted = {lot.lot.id: (PositionState.PROTECTED_NATIVE, None)}
+        states = [desk.db.write_now(lambda tx: set_states(tx, wanted, now)) for _ in range(2)]
+        assert states[0][lot.lot.id].rev == lot.rev + 1
+        assert states[1] == {}
 
 
 def test_dust_when_nothing_was_sold_then_the_lot_stays_open(tmp_path: Path) -> None:

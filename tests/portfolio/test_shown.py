@@ -11,15 +11,21 @@ from tradewind.portfolio.service import lot_view
 from tradewind.portfolio.shown import LotOut, PositionOut
 
 
+def _holding(reason: str | None, rev: int) -> Holding:
+    lot = empty_lot()
+    return Holding(lot, UserId("u1"), BINANCE, Environment.PAPER, "unprotected", reason, None, rev, lot.opened_at)
+
+
 def test_lot_schema_when_compared_with_the_view_then_same_fields_and_values() -> None:
-    holding = Holding(empty_lot(), UserId("u1"), BINANCE, Environment.PAPER, "unprotected", "just_filled", None, 3)
+    holding = _holding("just_filled", 3)
     view = lot_view(holding)
     assert set(LotOut.model_fields) == set(view)
     shown = LotOut.model_validate(view).model_dump(mode="json")
-    assert shown == {**view, "opened_at": view["opened_at"].replace("+00:00", "Z")}
+    times = {name: view[name].replace("+00:00", "Z") for name in ("opened_at", "protection_since")}
+    assert shown == {**view, **times}
 
 
 def test_position_when_the_venue_has_said_no_price_then_null_and_never_zero() -> None:
-    holding = Holding(empty_lot(), UserId("u1"), BINANCE, Environment.PAPER, "unprotected", None, None, 0)
+    holding = _holding(None, 0)
     shown = PositionOut.model_validate({**lot_view(holding), "age_s": 5})
     assert (shown.price, shown.unrealised) == (None, None)

@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from tradewind.accounts.account import AccountRow, AccountStatus
 from tradewind.accounts.service import KEEP, Changes
-from tradewind.core.errors import NotBuilt
 from tradewind.core.instrument import Environment
 from tradewind.core.mandate import Mandate, RiskLevel
 from tradewind.core.money import Asset, decimal, plain
@@ -100,18 +99,10 @@ class TermsBody(Strict):
     )
 
     def terms(self) -> Mapping[str, Any]:
-        """Return the terms that were given; null takes away what may be missing, else it counts as left out.
-
-        Raises NotBuilt for a trailing stop.
-        """
+        """Return the terms that were given; null takes away what may be missing, else it counts as left out."""
         given: dict[str, Any] = {
             name: getattr(self, name) for name in TermsBody.model_fields if name in self.model_fields_set
         }
-        if given.get("trailing_bps") is not None:
-            raise NotBuilt(
-                "trailing_not_built",
-                "Trailing stops are not built yet. Leave `trailing_bps` out: the fixed stop of `stop_bps` applies.",
-            )
         if given.get("budget_quote") is not None:
             given["budget_quote"] = decimal(given["budget_quote"])
         return {name: value for name, value in given.items() if value is not None or name in _MAY_BE_MISSING}

@@ -33,6 +33,7 @@ from tradewind.execution.exits import ExitDesk
 from tradewind.execution.fanout import Dispatcher, is_entry
 from tradewind.execution.hand import HandDesk
 from tradewind.execution.journal import Journal
+from tradewind.execution.ladder import TrailingSteps
 from tradewind.execution.latch import Latch
 from tradewind.execution.listen import Listener
 from tradewind.execution.outcomes import Moved
@@ -77,6 +78,7 @@ class EngineNumbers:
     # None: fan-outs are not compared with the book.
     depth_rules: DepthRules | None
     depth_timeout_s: float
+    trailing: TrailingSteps
 
 
 @dataclass(slots=True)
@@ -166,24 +168,25 @@ class Engine:
             before = self.clock.now() - timedelta(seconds=_SWEEP_S)
             try:
                 overdue = await self.db.read(partial(self.journal.overdue, before=before))
+                # First what they wait for, then the telling: an alarm that cannot be written holds up nothing.
+                self.dispatcher.enqueue(overdue)
+                for order in overdue:
+                    if not is_entry(order):
+                        self.protector.look((order.account_id, order.symbol))
                 await self._alarm_waiting([order for order in overdue if not is_entry(order)])
             except CommitInDoubt:
                 raise
             except Exception:
                 _log.exception("app.engine.sweep_failed")
-                continue
-            self.dispatcher.enqueue(overdue)
-            for order in overdue:
-                if not is_entry(order):
-                    self.protector.look((order.account_id, order.symbol))
 
     async def _alarm_waiting(self, exits: Sequence[Order]) -> None:
         """An exit or stop that should have left long ago and has not is told, once."""
         limit = self.clock.now() - timedelta(seconds=self.doubt_alarm_s)
         late = [order for order in exits if order.release_at < limit and order.id not in self._alarmed]
-        self._alarmed = {order.id for order in exits if order.id in self._alarmed} | {order.id for order in late}
+        self._alarmed &= {order.id for order in exits}
         if late:
             await self.db.write(lambda tx: self._tell_waiting(tx, late))
+            self._alarmed |= {order.id for order in late}
 
     def _tell_waiting(self, tx: Tx, late: Sequence[Order]) -> None:
         now = self.clock.now()
@@ -242,7 +245,7 @@ def build_engine(
     cancels = CancelDesk(db, journal, recorder, submitter, clock)
     exits = ExitDesk(db, journal, recorder, dispatcher, submitter, cancels, clock)
     triggers = Triggers(clock, numbers.stop_escalation_s)
-    protector = Protector(db, journal, dispatcher, exits, desk, clock, triggers)
+    protector = Protector(db, journal, dispatcher, exits, desk, clock, triggers, numbers.trailing)
     listener = Listener(db, ids, recorder, recovery, desk, clock)
     decider = Decider(ids, roster, desk, numbers.max_age_s)
     book_check = BookCheck(desk, numbers.depth_rules, numbers.depth_timeout_s)

@@ -30,6 +30,7 @@ from tradewind.core.errors import NotFound
 from tradewind.core.ids import SourceId, UserId
 from tradewind.core.instrument import BINANCE, Environment, VenueName
 from tradewind.execution import service as execution
+from tradewind.execution.ladder import TrailingSteps
 from tradewind.identity.service import Identity
 from tradewind.infra.bus import InProcessBus
 from tradewind.infra.clock import Clock, SystemClock
@@ -317,4 +318,5 @@ def _numbers(settings: Settings) -> EngineNumbers:
         doubtful_s=float(orders.reconcile_doubtful_s),
         depth_rules=rules if depth.enabled else None,
         depth_timeout_s=depth.timeout_ms / 1_000,
+        trailing=TrailingSteps(orders.trailing_step_bps, orders.trailing_native_step_bps),
     )

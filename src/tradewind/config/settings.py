@@ -47,6 +47,15 @@ class OrderSettings:
     )
     stop_escalation_s: int = _setting(5, "A stop triggered and not filled goes to market after this.", least=1)
     watch_price_age_s: int = _setting(5, "A watched stop counts as protection only with a price this fresh.", least=1)
+    trailing_step_bps: int = _setting(
+        10, "A trailing stop goes up in steps of at least this, in hundredths of a percent.", least=1, most=1_000
+    )
+    trailing_native_step_bps: int = _setting(
+        50,
+        "The stop resting at the venue is replaced when the trailing one lies this much above it.",
+        least=1,
+        most=1_000,
+    )
     doubt_alarm_s: int = _setting(15, "Doubt about an order that lasts longer is alarmed.", least=1)
     reconcile_quiet_s: int = _setting(900, "How often a quiet account is compared with its venue.", least=1)
     reconcile_doubtful_s: int = _setting(30, "The same for an account with a position and no live stream.", least=1)

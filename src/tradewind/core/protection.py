@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 
 from tradewind.core.instrument import Instrument
-from tradewind.core.money import Price, Quantity
+from tradewind.core.money import BPS, EXACT, ONE, Price, Quantity
 from tradewind.core.position import Lot
 
 # order-protocol.md section 10: a watch whose price is older than this protects nothing.
@@ -167,14 +168,49 @@ def level_hit(lot: Lot, price: Price) -> ExitCause | None:
 def trailed(lot: Lot, instrument: Instrument, price: Price) -> Lot:
     """Return the lot with its peak and trailing stop raised by a price; a stop is never lowered.
 
-    The stop goes up to the tick. A lot without trailing distance comes back unchanged.
+    The stop goes up to the tick. A lot without trailing distance comes back unchanged, and so does the stop
+    where the tick is so coarse that the new one would not lie below the price.
     """
     if lot.trailing_bps is None:
         return lot
     peak = price if lot.peak is None else max(lot.peak, price)
     wanted = instrument.ceil_price(peak.shifted_bps(-lot.trailing_bps))
-    stop = wanted if lot.stop is None else max(lot.stop, wanted)
-    return replace(lot, peak=peak, stop=stop)
+    if wanted >= peak:
+        return replace(lot, peak=peak)
+    return replace(lot, peak=peak, stop=wanted if lot.stop is None else max(lot.stop, wanted))
+
+
+def raise_price(lot: Lot, instrument: Instrument, step_bps: int) -> Price | None:
+    """Return the price at which the trailing stop has gone up by at least `step_bps`; None without trailing.
+
+    Rounded up to the tick. Below it the stop stays where it is, so it lags its peak by less than a step.
+
+    >>> from datetime import UTC
+    >>> from decimal import Decimal as D
+    >>> from tradewind.core.ids import AccountId, LotId, OrderId
+    >>> from tradewind.core.instrument import BINANCE
+    >>> from tradewind.core.money import Asset
+    >>> btc, usdt = Asset("BTC"), Asset("USDT")
+    >>> spec = Instrument(BINANCE, "BTCUSDT", btc, usdt, D("0.01"), D("0.00001"), D("0.00001"), D(9000), D(5))
+    >>> lot = Lot(id=LotId("l"), account_id=AccountId("a"), symbol="BTCUSDT", base=btc, quote=usdt,
+    ...           entry_order_id=OrderId("o"), opened_at=datetime(2026, 1, 1, tzinfo=UTC),
+    ...           quantity=Quantity(D(1)), stop=Price(D(49500)), peak=Price(D(50000)), trailing_bps=100)
+    >>> str(raise_price(lot, spec, 10))   # 49549.50 is 1 % below it
+    '50050'
+    """
+    if lot.trailing_bps is None:
+        return None
+    if lot.stop is None:
+        return Price(instrument.tick)
+    raised = EXACT.multiply(lot.stop.value, ONE + Decimal(step_bps) / BPS)
+    needed = EXACT.divide(raised, ONE - Decimal(lot.trailing_bps) / BPS)
+    at = instrument.ceil_price(Price(needed))
+    return at if lot.peak is None or at > lot.peak else Price(EXACT.add(lot.peak.value, instrument.tick))
+
+
+def has_risen(stop: Price, above: Price, step_bps: int) -> bool:
+    """Say whether a stop lies at least `step_bps` above another."""
+    return stop.value >= EXACT.multiply(above.value, ONE + Decimal(step_bps) / BPS)
 
 
 # --- the state of a position -----------------------------------------------------------------------

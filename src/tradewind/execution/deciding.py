@@ -228,6 +228,8 @@ class Decider:
                 "fresh_until": fresh_until.isoformat(),
                 EPOCH_KEY: account.stop_epoch,
             }
+            if mandate is not None and mandate.trailing_bps is not None:
+                detail["trailing_bps"] = mandate.trailing_bps
             if mandate is not None and mandate.time_exit_s is not None:
                 detail["time_exit_at"] = (now + timedelta(seconds=mandate.time_exit_s)).isoformat()
         return Intent(

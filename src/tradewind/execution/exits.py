@@ -30,6 +30,7 @@ from tradewind.execution.fanout import Dispatcher
 from tradewind.execution.intent_store import Intent
 from tradewind.execution.journal import Journal, new_order, next_generation
 from tradewind.execution.recorder import Recorder
+from tradewind.execution.scene import EXIT_KINDS
 from tradewind.execution.scope import sell_scope
 from tradewind.execution.sellable import total, touches_lots
 from tradewind.execution.store import Stored
@@ -50,7 +51,6 @@ _HALTED_RETRY = timedelta(seconds=5)
 _DOUBT_RETRY = timedelta(seconds=1)
 # A position is not left without resting protection for longer than this because an exit failed.
 _NAKED_MAX = timedelta(seconds=1)
-EXIT_KINDS = (IntentKind.SIGNAL, IntentKind.ENGINE_EXIT, IntentKind.HAND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,12 @@ class ExitDesk:
 
     async def begin(self, holding: Holding, cause: ExitCause, detail: str) -> bool:
         """Record an engine's exit of one lot, unless one is under way; True if it was recorded."""
-        now = self.clock.now()
+        is_begun = await self.db.write(lambda tx: self.record(tx, holding, cause, detail, self.clock.now()))
+        reached(Point.EXIT_INTENT_COMMITTED)
+        return is_begun
+
+    def record(self, tx: Tx, holding: Holding, cause: ExitCause, detail: str, now: datetime) -> bool:
+        """As `begin`, inside a caller's transaction."""
         lot = holding.lot
         instrument = self.submitter.desk.instrument(holding.venue, holding.environment, lot.symbol)
         intent = Intent(
@@ -154,15 +159,11 @@ class ExitDesk:
             type=OrderType.MARKET,
             lot_id=lot.id,
         )
-        is_begun = await self.db.write(lambda tx: self._begin(tx, intent, order, now))
-        reached(Point.EXIT_INTENT_COMMITTED)
-        return is_begun
-
-    def _begin(self, tx: Tx, intent: Intent, order: Order, now: datetime) -> bool:
         for other in intent_store.list_open_intents(tx, EXIT_KINDS, order.account_id, order.symbol):
             if covers_lot(other, intent):
                 return False
         self.journal.intend(tx, intent, [order], now)
+        _log.info("execution.exit.begun", lot_id=lot.id, cause=cause.value, detail=detail)
         return True
 
     async def _free_coins(self, scene: _Scene, now: datetime) -> Progress:

@@ -101,25 +101,24 @@ class Dispatcher:
                     await self.clock.sleep(_ERROR_S)
                     await self._take_back(ready)
 
-    async def send_list(self, stop: Order, target: Order) -> list[Moved]:
-        """Claim and send an OCO now; empty if it may no longer be sent."""
-        sent = await self._claim_protective([stop.id, target.id])
-        if not sent:
-            return []
-        legs = {order.leg: order for order in sent}
-        return await self.recorder.record(await self.submitter.send_list(legs[Leg.STOP], legs[Leg.TARGET]))
-
-    async def send_protective(self, order: Order) -> list[Moved]:
-        """Claim and send a single protective order now."""
-        sent = await self._claim_protective([order.id])
-        return await self.recorder.record(await self.submitter.send(sent[0])) if sent else []
-
-    async def _claim_protective(self, ids: Sequence[OrderId]) -> tuple[Order, ...]:
-        claim = await self.db.write(lambda tx: self.journal.claim_protective(tx, ids, self.venue_now, self.clock.now()))
+    async def claim_protective(self, lists: Sequence[Sequence[Order]]) -> list[Order]:
+        """Claim protective orders, list by list in one transaction; return those that must now be sent."""
+        groups = [[order.id for order in legs] for legs in lists]
+        claim = await self.db.write(
+            lambda tx: self.journal.claim_protective(tx, groups, self.venue_now, self.clock.now())
+        )
         reached(Point.PROTECTION_CLAIM_COMMITTED)
         self.recorder.announce(claim.denied)
         self._announce(claim.sent)
-        return claim.sent
+        return list(claim.sent)
+
+    async def send_protective(self, legs: Sequence[Order]) -> list[Moved]:
+        """Send the claimed legs of one list, or one order, and record what came of it."""
+        by_leg = {order.leg: order for order in legs}
+        if Leg.STOP in by_leg and Leg.TARGET in by_leg:
+            return await self.recorder.record(await self.submitter.send_list(by_leg[Leg.STOP], by_leg[Leg.TARGET]))
+        outcomes = [outcome for order in legs for outcome in await self.submitter.send(order)]
+        return await self.recorder.record(outcomes)
 
     async def send_exit(self, order: Order) -> Claim:
         """Fix an exit's quantity, claim it and send it now. What it did is announced by the recorder."""

@@ -22,10 +22,11 @@ from tradewind.execution.desk import Desk
 from tradewind.execution.emergency import Emergency
 from tradewind.execution.emergency_desk import AWAY
 from tradewind.execution.emergency_store import Policy, Scope, StopRow
-from tradewind.execution.exits import EXIT_KINDS, ExitDesk, sells_lot
+from tradewind.execution.exits import ExitDesk, sells_lot
 from tradewind.execution.intent_store import Intent
 from tradewind.execution.outcomes import Moved
 from tradewind.execution.rounds import Key
+from tradewind.execution.scene import EXIT_KINDS
 from tradewind.execution.stops import active_stops, scopes_of
 from tradewind.execution.store import Stored
 from tradewind.infra.clock import Clock

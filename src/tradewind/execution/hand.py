@@ -54,6 +54,7 @@ class HandOrder:
     account_id: AccountId | None = None
     stop: Decimal | None = None
     target: Decimal | None = None
+    trailing_bps: int | None = None
     wants_protection: bool = True
     include_protected: bool = False
 
@@ -136,6 +137,7 @@ class HandDesk:
             {
                 "stop": None if stop is None else str(stop),
                 "target": None if target is None else str(target),
+                "trailing_bps": wanted.trailing_bps,
                 "fresh_until": (now + timedelta(seconds=_FRESH_S)).isoformat(),
                 EPOCH_KEY: account.stop_epoch,
             },
@@ -170,9 +172,11 @@ class HandDesk:
 
     @staticmethod
     def _levels(wanted: HandOrder, instrument: Instrument, price: Price) -> tuple[Price | None, Price | None]:
-        if not wanted.wants_protection and wanted.stop is None and wanted.target is None:
+        names_none = wanted.stop is None and wanted.target is None and wanted.trailing_bps is None
+        if not wanted.wants_protection and names_none:
             return None, None
-        stop = Price(wanted.stop) if wanted.stop is not None else price.shifted_bps(-STOP_BPS_DEFAULT)
+        stop_bps = STOP_BPS_DEFAULT if wanted.trailing_bps is None else wanted.trailing_bps
+        stop = Price(wanted.stop) if wanted.stop is not None else price.shifted_bps(-stop_bps)
         target = Price(wanted.target) if wanted.target is not None else price.shifted_bps(TARGET_BPS_DEFAULT)
         if not stop < price < target:
             raise InvalidInput(

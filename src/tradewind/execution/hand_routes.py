@@ -40,10 +40,14 @@ class HandBody(_Body):
 
 
 class BuyBody(HandBody):
-    """A buy; without levels the stop is 3 % below and the target 6 % above, unless `protect` is false."""
+    """A buy; without levels the stop is 3 % below and the target 6 % above, unless `protect` is false.
+
+    `trailing_bps` lets the stop follow the price up at that distance, in hundredths of a percent.
+    """
 
     stop: str | None = Field(default=None, max_length=40)
     target: str | None = Field(default=None, max_length=40)
+    trailing_bps: int | None = Field(default=None, ge=1, le=9_999)
     protect: bool = True
 
 
@@ -63,6 +67,7 @@ def add_hand(router: APIRouter, deps: ExecutionDeps) -> None:
             **_fields_of(body, caller, Side.BUY),
             stop=_number(body.stop),
             target=_number(body.target),
+            trailing_bps=body.trailing_bps,
             wants_protection=body.protect,
         )
         return await _place(deps, caller, key, wanted)

@@ -106,6 +106,16 @@ def list_open_intents(
     return [_intent(row) for row in tx.execute(query.order_by(intents.c.created_at, intents.c.id))]
 
 
+def list_open_of(tx: Tx, kinds: Iterable[IntentKind], account_ids: Iterable[AccountId]) -> list[Intent]:
+    """Read intents of these accounts that still want something, oldest first."""
+    query = select(intents).where(
+        intents.c.is_done.is_(False),
+        intents.c.kind.in_([kind.value for kind in kinds]),
+        intents.c.account_id.in_(list(account_ids)),
+    )
+    return [_intent(row) for row in tx.execute(query.order_by(intents.c.created_at, intents.c.id))]
+
+
 def load_intent(tx: Tx, intent_id: IntentId) -> Intent:
     """Read one intent; every order has one."""
     return _intent(tx.execute(select(intents).where(intents.c.id == intent_id)).one())

@@ -30,7 +30,7 @@ from tradewind.execution.intent_store import Intent
 from tradewind.execution.outcomes import Moved, Outcome
 from tradewind.execution.owner import Owner
 from tradewind.execution.scope import event_row
-from tradewind.execution.sellable import Hold, Market, allocate_exit, covers
+from tradewind.execution.sellable import Coverage, Hold, Market, allocate_exit, coverages
 from tradewind.execution.stops import EPOCH_KEY, stopped_entries
 from tradewind.execution.words import order_note
 from tradewind.infra import outbox
@@ -107,9 +107,12 @@ class Journal:
 
     def intend(self, tx: Tx, intent: Intent | None, orders: Sequence[Order], now: datetime) -> None:
         """Write orders of an engine's or a person's intent (None: a further generation of a known one)."""
+        self.intend_all(tx, [] if intent is None else [intent], orders, now)
+
+    def intend_all(self, tx: Tx, intents: Sequence[Intent], orders: Sequence[Order], now: datetime) -> None:
+        """Write many intents and INTENDED orders at once."""
         self.owner.demand(tx)
-        if intent is not None:
-            intent_store.insert_intents(tx, [intent])
+        intent_store.insert_intents(tx, intents)
         store.insert_orders(tx, orders)
         outbox.append(tx, list(map(order_note, orders)), now)
         store.bump_exposure(tx, {order.account_id for order in orders})
@@ -145,18 +148,33 @@ class Journal:
         sent = tuple(move.after for move in moved if move.after.state is OrderState.SENT)
         return Claim(sent, tuple(move for move in moved if move.after.state is OrderState.DENIED))
 
-    def claim_protective(self, tx: Tx, ids: Sequence[OrderId], venue_now: VenueNow, now: datetime) -> Claim:
-        """INTENDED -> SENT for protective orders of one list, all legs or none; DENIED if nothing is left to hold."""
+    def claim_protective(
+        self, tx: Tx, groups: Sequence[Collection[OrderId]], venue_now: VenueNow, now: datetime
+    ) -> Claim:
+        """Claim protective orders, each list whole or not at all.
+
+        A list for more than its lot still holds is denied; one that a due exit goes before stays INTENDED.
+        """
         self.owner.demand(tx)
-        found = [stored.order for stored in store.find_orders(tx, ids, lock=True).values()]
-        if len(found) != len(ids) or any(order.state is not OrderState.INTENDED for order in found):
-            return Claim((), ())
-        if not covers(tx, found):
-            denied = self._move_all(tx, [(order, Denied(now, "position_changed")) for order in found], now)
-            return Claim((), tuple(denied))
-        moved = self._move_all(tx, [(order, self._claimed(order, venue_now, now)) for order in found], now)
+        found = store.find_orders(tx, [order_id for group in groups for order_id in group], lock=True)
+        lists = [[found[order_id].order for order_id in group if order_id in found] for group in groups]
+        ready = [
+            legs
+            for legs, group in zip(lists, groups, strict=True)
+            if len(legs) == len(group) and all(order.state is OrderState.INTENDED for order in legs)
+        ]
+        # Two claims of one account wait for each other here: neither sees less than the other has taken.
+        store.exposure_versions(tx, sorted({legs[0].account_id for legs in ready}), lock=True)
+        steps: list[tuple[Order, OrderEvent]] = []
+        for legs, coverage in zip(ready, coverages(tx, ready, now), strict=True):
+            if coverage is Coverage.WHOLE:
+                steps += [(order, self._claimed(order, venue_now, now)) for order in legs]
+            elif coverage is Coverage.SHORT:
+                steps += [(order, Denied(now, "position_changed")) for order in legs]
+        moved = self._move_all(tx, steps, now)
         reached(Point.PROTECTION_CLAIM_WRITTEN)
-        return Claim(tuple(move.after for move in moved), ())
+        sent = tuple(move.after for move in moved if move.after.state is OrderState.SENT)
+        return Claim(sent, tuple(move for move in moved if move.after.state is OrderState.DENIED))
 
     def claim_exit(self, tx: Tx, order_id: OrderId, market: Market, venue_now: VenueNow, now: datetime) -> Claim:
         """Fix an exit's quantity and lots from what may be sold now, and claim it.
@@ -168,6 +186,7 @@ class Journal:
         if stored is None or stored.order.state is not OrderState.INTENDED or stored.order.release_at > now:
             return Claim((), ())
         order = stored.order
+        store.exposure_versions(tx, [order.account_id], lock=True)
         found = allocate_exit(tx, order, market)
         if found is Hold.OTHER_SELL:
             return Claim((), ())

@@ -1,4 +1,4 @@
-"""Native protection: the OCO list of a lot as two orders, and what past lists tell.
+"""Native protection: the OCO list of a lot as two orders (or its stop alone), and what past lists tell.
 
 All generations belong to one intent of the lot. The next one is minted only when every leg of the last has
 ended while quantity remains (order-protocol.md section 1).
@@ -11,37 +11,31 @@ from datetime import datetime
 
 from tradewind.core.ids import AccountId, IntentId, client_order_id
 from tradewind.core.instrument import Instrument
-from tradewind.core.money import Price
 from tradewind.core.order import IntentKind, Leg, Order, OrderState, OrderType, Side
-from tradewind.core.protection import OcoWanted
+from tradewind.core.protection import OcoWanted, StopOnly
 from tradewind.execution.intent_store import Intent
 from tradewind.execution.journal import Journal, new_order, next_generation
-from tradewind.infra.db import Tx
-from tradewind.infra.points import Point, reached
+from tradewind.execution.scene import LEGS
 from tradewind.portfolio.holding import Holding
 
-LEGS = (Leg.STOP, Leg.TARGET)
 
-
-def intend_oco(
-    tx: Tx,
+def draw_up(
     journal: Journal,
     holding: Holding,
     instrument: Instrument,
-    oco: OcoWanted,
+    wanted: OcoWanted | StopOnly,
     past: Sequence[Order],
     now: datetime,
-) -> list[Order]:
-    """Record the next list of a lot, INTENDED; `past` are its earlier protective legs."""
+) -> tuple[Intent | None, list[Order]]:
+    """Write down the next native protection of a lot, INTENDED; `past` are its earlier protective orders.
+
+    The intent is None where the lot has one already.
+    """
+    legs = LEGS if isinstance(wanted, OcoWanted) else (Leg.STOP,)
     if past:
-        legs = _again(journal, oco, past, now)
-        journal.intend(tx, None, legs, now)
-        return legs
+        return None, [_again(journal, wanted, past, leg, now) for leg in legs]
     intent = _intent(journal, holding, now)
-    legs = [_first(journal, intent, holding, instrument, oco, leg, now) for leg in LEGS]
-    journal.intend(tx, intent, legs, now)
-    reached(Point.PROTECTION_INTENT_WRITTEN)
-    return legs
+    return intent, [_first(journal, intent, holding, instrument, wanted, leg, now) for leg in legs]
 
 
 def user_cancels(past: Sequence[Order], cancelled_by_us: Collection[str]) -> int:
@@ -49,8 +43,8 @@ def user_cancels(past: Sequence[Order], cancelled_by_us: Collection[str]) -> int
 
     `cancelled_by_us` are the ids of orders for which the journal holds a cancel of ours.
     """
-    lists = {order.list_client_id for order in past if order.state is OrderState.CANCELED and not order.reason}
-    ours = {order.list_client_id for order in past if order.id in cancelled_by_us}
+    lists = {_list_of(order) for order in past if order.state is OrderState.CANCELED and not order.reason}
+    ours = {_list_of(order) for order in past if order.id in cancelled_by_us}
     return len(lists - ours)
 
 
@@ -83,10 +77,11 @@ def _first(
     intent: Intent,
     holding: Holding,
     instrument: Instrument,
-    oco: OcoWanted,
+    wanted: OcoWanted | StopOnly,
     leg: Leg,
     now: datetime,
 ) -> Order:
+    is_list = isinstance(wanted, OcoWanted)
     return new_order(
         journal.ids,
         intent,
@@ -96,39 +91,33 @@ def _first(
         leg=leg,
         side=Side.SELL,
         type=OrderType.STOP_LOSS if leg is Leg.STOP else OrderType.TAKE_PROFIT_LIMIT_MAKER,
-        quantity=oco.quantity,
-        stop_price=_stop(oco, leg),
-        limit_price=_target(oco, leg),
+        quantity=wanted.quantity,
+        stop_price=wanted.stop if leg is Leg.STOP else None,
+        limit_price=wanted.target if leg is Leg.TARGET else None,
         lot_id=holding.lot.id,
-        list_client_id=_list_id(intent.id, intent.account_id, 0),
+        list_client_id=_list_id(intent.id, intent.account_id, 0) if is_list else None,
     )
 
 
-def _again(journal: Journal, oco: OcoWanted, past: Sequence[Order], now: datetime) -> list[Order]:
-    legs = []
-    for leg in LEGS:
-        newest = max((order for order in past if order.leg is leg), key=lambda order: order.generation)
-        legs.append(
-            next_generation(
-                newest,
-                journal.ids,
-                now,
-                quantity=oco.quantity,
-                list_client_id=_list_id(newest.intent_id, newest.account_id, newest.generation + 1),
-                stop_price=_stop(oco, leg),
-                limit_price=_target(oco, leg),
-            )
-        )
-    return legs
+def _again(journal: Journal, wanted: OcoWanted | StopOnly, past: Sequence[Order], leg: Leg, now: datetime) -> Order:
+    newest = max((order for order in past if order.leg is leg), key=lambda order: order.generation)
+    list_id = None
+    if isinstance(wanted, OcoWanted):
+        list_id = _list_id(newest.intent_id, newest.account_id, newest.generation + 1)
+    return next_generation(
+        newest,
+        journal.ids,
+        now,
+        quantity=wanted.quantity,
+        list_client_id=list_id,
+        stop_price=wanted.stop if leg is Leg.STOP else None,
+        limit_price=wanted.target if leg is Leg.TARGET else None,
+    )
 
 
 def _list_id(intent_id: IntentId, account_id: AccountId, generation: int) -> str:
     return client_order_id(intent_id, account_id, "list", generation)
 
 
-def _stop(oco: OcoWanted, leg: Leg) -> Price | None:
-    return oco.stop if leg is Leg.STOP else None
-
-
-def _target(oco: OcoWanted, leg: Leg) -> Price | None:
-    return oco.target if leg is Leg.TARGET else None
+def _list_of(order: Order) -> str:
+    return order.list_client_id or order.id

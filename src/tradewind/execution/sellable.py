@@ -11,7 +11,7 @@ Rules of this file (order-protocol.md section 4):
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -20,7 +20,7 @@ from tradewind.core.ids import AccountId, LotId, OrderId
 from tradewind.core.instrument import Instrument
 from tradewind.core.money import EXACT, NOTHING, ZERO, Asset, Price, Quantity
 from tradewind.core.order import RESTING, IntentKind, Leg, Order, OrderState, Side
-from tradewind.core.position import SellPart, parts_after, parts_within, sellable, split_sell, take_free
+from tradewind.core.position import Lot, SellPart, parts_after, parts_within, sellable, split_sell, take_free
 from tradewind.execution import intent_store, parts_store, store
 from tradewind.execution.scope import sell_scope
 from tradewind.execution.store import Stored
@@ -35,6 +35,15 @@ class Hold(StrEnum):
     DUST = "dust"
     # Something is held, and another sell of ours may still take it: wait for that one.
     OTHER_SELL = "other_sell"
+
+
+class Coverage(StrEnum):
+    """Whether a lot holds what a protective order would sell."""
+
+    WHOLE = "whole"
+    SHORT = "short"
+    # An exit that may leave now goes before it.
+    EXIT_FIRST = "exit_first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +81,48 @@ def sells_open(orders: Sequence[Stored]) -> list[Quantity]:
     return [total for total in totals if total.is_positive]
 
 
-def covers(tx: Tx, legs: Sequence[Order]) -> bool:
-    """Say whether the lot still holds what these protective legs would sell, beside our other sells."""
-    first = legs[0]
-    assert first.lot_id is not None
-    assert first.quantity is not None
-    holding = Portfolio.lots_in(tx, sell_scope(first, intent_store.load_intent(tx, first.intent_id)))
-    others = parts_open(tx, _other_sells(tx, first, {leg.id for leg in legs}))
-    free = take_free([each.lot for each in holding], others, first.quantity)
-    return total(part.quantity for part in free) >= first.quantity
+def coverages(tx: Tx, lists: Sequence[Sequence[Order]], now: datetime) -> list[Coverage]:
+    """Say of each list of protective legs whether its lot still holds what they would sell, beside our other sells."""
+    accounts = sorted({legs[0].account_id for legs in lists})
+    if not accounts:
+        return []
+    held = {each.lot.id: each.lot for each in open_lots(tx, account_ids=accounts, lock=True)}
+    sells = store.list_sells_unsettled(tx, accounts)
+    claimed = [each for each in sells if each.order.state is not OrderState.INTENDED and touches_lots(tx, each.order)]
+    taken: dict[LotId, Quantity] = {}
+    for part in parts_open(tx, claimed):
+        taken[part.lot_id] = taken.get(part.lot_id, NOTHING) + part.quantity
+    due = [each.order for each in sells if _is_due_exit(each.order, now)]
+    return [_coverage(tx, legs[0], held, taken, due) for legs in lists]
+
+
+def _coverage(
+    tx: Tx, leg: Order, held: Mapping[LotId, Lot], taken: Mapping[LotId, Quantity], due: Sequence[Order]
+) -> Coverage:
+    assert leg.lot_id is not None
+    assert leg.quantity is not None
+    lot = held.get(LotId(leg.lot_id))
+    if lot is None:
+        return Coverage.SHORT
+    if any(_takes_from(tx, order, lot) for order in due):
+        return Coverage.EXIT_FIRST
+    free = sellable(lot.quantity, [taken.get(lot.id, NOTHING)])
+    return Coverage.WHOLE if free >= leg.quantity else Coverage.SHORT
+
+
+def _takes_from(tx: Tx, order: Order, lot: Lot) -> bool:
+    """Say whether an exit may take from a lot."""
+    if (order.account_id, order.symbol) != (lot.account_id, lot.symbol):
+        return False
+    if order.lot_id is not None:
+        return order.lot_id == lot.id
+    scope = sell_scope(order, intent_store.load_intent(tx, order.intent_id))
+    is_source = scope.source_id is None or scope.source_id == lot.source_id
+    return scope.touches_lots and is_source and scope.includes(lot)
+
+
+def _is_due_exit(order: Order, now: datetime) -> bool:
+    return order.leg is Leg.EXIT and order.state is OrderState.INTENDED and order.release_at <= now
 
 
 def parts_open(tx: Tx, orders: Sequence[Stored]) -> list[SellPart]:

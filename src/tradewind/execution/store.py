@@ -164,6 +164,23 @@ def list_of_lot(tx: Tx, lot_id: str) -> list[Stored]:
     return _all_of(tx.execute(query))
 
 
+def list_of_lots(tx: Tx, lot_ids: Sequence[str], legs: Iterable[Leg]) -> list[Stored]:
+    """Read all orders of some legs that name one of these lots, oldest first."""
+    query = select(orders).where(orders.c.lot_id.in_(list(lot_ids)), orders.c.leg.in_([leg.value for leg in legs]))
+    return _all_of(tx.execute(query.order_by(orders.c.created_at, orders.c.id)))
+
+
+def list_sells_unsettled(tx: Tx, account_ids: Sequence[AccountId]) -> list[Stored]:
+    """Read sells of these accounts that have not ended, or of which not every fill is booked."""
+    query = select(orders).where(
+        orders.c.account_id.in_(list(account_ids)),
+        orders.c.side == Side.SELL.value,
+        or_(orders.c.state.not_in(_ENDED_WORDS), orders.c.executed != orders.c.booked),
+    )
+    found = _all_of(tx.execute(query.order_by(orders.c.created_at, orders.c.id)))
+    return [stored for stored in found if not stored.order.is_ended or stored.lacks_fills]
+
+
 def list_entries_undone(tx: Tx, source_id: SourceId, base: Asset) -> list[Stored]:
     """Read entries of a source in an asset that have not ended, or whose fills are not all booked."""
     query = select(orders).where(

@@ -108,6 +108,7 @@ orders = Table(
     Index("ix_orders_state_ended_at", "state", "ended_at"),
     Index("ix_orders_account_id_symbol_state", "account_id", "symbol", "state"),
     Index("ix_orders_signal_id", "signal_id"),
+    Index("ix_orders_lot_id", "lot_id"),
     Index("ix_orders_user_id_created_at", "user_id", "created_at"),
 )
 

@@ -38,6 +38,8 @@ class Triggers:
     watch: Watch = field(default_factory=Watch)
     # Levels the price has reached and not left, with the time at which it did.
     _reached: dict[str, dict[ExitCause, float]] = field(default_factory=dict)
+    # Stops that rest at the venue: those levels are its to act on first.
+    _guards: dict[str, Price] = field(default_factory=dict)
     # Reached while the watch alone stood: that counts even if the price comes back before anything is sent.
     _pending: dict[str, ExitCause] = field(default_factory=dict)
     _fired: dict[str, Fired] = field(default_factory=dict)
@@ -50,8 +52,15 @@ class Triggers:
     def disarm(self, lot_id: str) -> None:
         """Stop watching a lot and forget what was seen of it (idempotent)."""
         self.watch.disarm(lot_id)
-        self._reached.pop(lot_id, None)
-        self._pending.pop(lot_id, None)
+        for known in (self._reached, self._pending, self._guards):
+            known.pop(lot_id, None)
+
+    def guard(self, lot_id: str, stop: Price | None) -> None:
+        """Say at which price a whole native stop of the lot rests; None: there is none."""
+        if stop is None:
+            self._guards.pop(lot_id, None)
+        else:
+            self._guards[lot_id] = stop
 
     def take(self, crossing: Crossing, holding: Holding) -> bool:
         """Take a stop or target that was reached or left; True if somebody must look at the lot now."""
@@ -63,7 +72,7 @@ class Triggers:
             reached.pop(cause, None)
             return False
         reached[cause] = self.clock.monotonic()
-        if _is_native(holding):
+        if self._is_guarded(crossing.lot_id, cause, crossing.price):
             # The venue's order acts first; a target there is a resting limit order and needs no help.
             return cause is ExitCause.STOP
         self._pending.setdefault(crossing.lot_id, cause)
@@ -79,14 +88,14 @@ class Triggers:
         reached = self._reached.get(lot_id, {})
         if ExitCause.STOP in reached and self.escalates_in_s(holding) is None:
             return ExitCause.STOP
-        if ExitCause.TARGET in reached and not _is_native(holding):
+        if ExitCause.TARGET in reached and lot_id not in self._guards:
             return ExitCause.TARGET
         return ExitCause.TIME if is_time_up(holding.lot, self.clock.now()) else None
 
     def escalates_in_s(self, holding: Holding) -> float | None:
         """Return how long a resting stop that was reached still has; None if none has or its time is over."""
         since = self._reached.get(holding.lot.id, {}).get(ExitCause.STOP)
-        if since is None or not _is_native(holding):
+        if since is None or holding.lot.id not in self._guards:
             return None
         left = self.stop_escalation_s - (self.clock.monotonic() - since)
         return left if left > 0 else None
@@ -100,6 +109,7 @@ class Triggers:
         """The exit is recorded: what was seen has had its effect."""
         self._pending.pop(lot_id, None)
 
-
-def _is_native(holding: Holding) -> bool:
-    return holding.state == PositionState.PROTECTED_NATIVE.value
+    def _is_guarded(self, lot_id: str, cause: ExitCause, price: Price) -> bool:
+        """A trailing stop may have gone up further than the one at the venue: in between the watch acts."""
+        guard = self._guards.get(lot_id)
+        return guard is not None and (cause is ExitCause.TARGET or price <= guard)

@@ -62,7 +62,9 @@ def _position(holding: Holding, price_now: PriceNow, now: datetime) -> PositionO
     quoted = price_now(holding.venue, holding.environment, lot.symbol)
     entry = lot.entry_price
     age_s = int((now - lot.opened_at).total_seconds())
-    position = PositionOut.model_validate({**service.lot_view(holding), "age_s": age_s})
+    naked_ms, watched_ms = holding.exposed(now)
+    shown = {**service.lot_view(holding), "age_s": age_s, "naked_ms": naked_ms, "watched_ms": watched_ms}
+    position = PositionOut.model_validate(shown)
     if quoted is not None and entry is not None:
         gain = EXACT.subtract(quoted.price.cost(lot.quantity), lot.cost_quote)
         share = EXACT.divide(gain, lot.cost_quote) * 100 * ONE

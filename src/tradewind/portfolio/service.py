@@ -127,10 +127,10 @@ class Portfolio:
         What no lot covers is returned, never lost.
         """
         assert fill.side is Side.SELL
-        held = {holding.lot.id: holding for holding in self.lots_in(tx, scope)}
+        held = {holding.lot.id: holding for holding in self.lots_in(tx, scope, lock=True)}
         # A lot closed as dust meanwhile, or out of scope by now, was sold from all the same.
-        for holding in store.list_lots(tx, [part.lot_id for part in parts or () if part.lot_id not in held]):
-            held[holding.lot.id] = holding
+        others = [part.lot_id for part in parts or () if part.lot_id not in held]
+        held.update(store.find_lots(tx, others, lock=True) if others else {})
         booked = book_sell([holding.lot for holding in held.values()], fill, parts)
         changed = []
         for lot in booked.lots:
@@ -146,24 +146,26 @@ class Portfolio:
     ) -> list[Holding]:
         """Close lots of which something was sold and too little is left to sell; the rest stays on record."""
         closed = []
-        for holding in self.lots_in(tx, scope):
+        for holding in self.lots_in(tx, scope, lock=True):
             lot = holding.lot
             if lot.quantity == lot.bought_quantity or instrument.is_sellable(lot.quantity, price):
                 continue
-            after = replace(holding, state=CLOSED, state_reason="dust_left", closed_at=now, rev=holding.rev + 1)
+            after = replace(holding.moved_to(CLOSED, "dust_left", now), closed_at=now)
             store.update_holding(tx, after)
             closed.append(after)
         return closed
 
     @staticmethod
-    def lots_in(tx: Tx, scope: SellScope) -> list[Holding]:
-        """Read the open lots a sell may take from."""
+    def lots_in(tx: Tx, scope: SellScope, *, lock: bool = False) -> list[Holding]:
+        """Read the open lots a sell may take from; `lock` holds them for this transaction (PostgreSQL)."""
         if not scope.touches_lots:
             return []
         if scope.lot_id is not None:
-            holding = store.find_lot(tx, scope.lot_id)
+            holding = store.find_lots(tx, [scope.lot_id], lock=lock).get(scope.lot_id)
             return [] if holding is None or holding.closed_at is not None else [holding]
-        found = store.list_open(tx, account_ids=[scope.account_id], symbol=scope.symbol, source_id=scope.source_id)
+        found = store.list_open(
+            tx, account_ids=[scope.account_id], symbol=scope.symbol, source_id=scope.source_id, lock=lock
+        )
         return [holding for holding in found if scope.includes(holding.lot)]
 
     def _open(self, plan: LotPlan, at: datetime) -> Holding:
@@ -186,13 +188,13 @@ class Portfolio:
         wants = plan.stop is not None or plan.target is not None
         state = PositionState.UNPROTECTED if wants else PositionState.UNPROTECTED_BY_YOU
         reason = "just_filled" if wants else "opened_without_stop"
-        return Holding(lot, plan.user_id, plan.venue, plan.environment, state.value, reason, None, 0)
+        return Holding(lot, plan.user_id, plan.venue, plan.environment, state.value, reason, None, 0, at)
 
     @staticmethod
     def _after_sale(holding: Holding, lot: Lot, at: datetime) -> Holding:
         if lot.is_open:
             return replace(holding, lot=lot, rev=holding.rev + 1)
-        return replace(holding, lot=lot, rev=holding.rev + 1, state=CLOSED, state_reason=None, closed_at=at)
+        return replace(holding.moved_to(CLOSED, None, at), lot=lot, closed_at=at)
 
 
 def record_balances(
@@ -217,9 +219,10 @@ def open_lots(
     symbol: str | None = None,
     source_id: SourceId | None = None,
     base: Asset | None = None,
+    lock: bool = False,
 ) -> list[Holding]:
-    """Read open lots, oldest first, across users: for the engine."""
-    return store.list_open(tx, account_ids=account_ids, symbol=symbol, source_id=source_id, base=base)
+    """Read open lots, oldest first, across users: for the engine. `lock` holds the rows (PostgreSQL)."""
+    return store.list_open(tx, account_ids=account_ids, symbol=symbol, source_id=source_id, base=base, lock=lock)
 
 
 def find_lot(tx: Tx, lot_id: LotId) -> Holding | None:
@@ -227,12 +230,35 @@ def find_lot(tx: Tx, lot_id: LotId) -> Holding | None:
     return store.find_lot(tx, lot_id)
 
 
-def set_state(tx: Tx, lot_id: LotId, state: PositionState, reason: str | None) -> Holding | None:
-    """Write how an open lot is protected; None if nothing changed or it has closed."""
-    if not store.update_state(tx, lot_id, state.value, reason):
-        return None
-    holding = store.find_lot(tx, lot_id)
-    return holding if holding is not None and holding.closed_at is None else None
+def set_states(tx: Tx, wanted: Mapping[LotId, tuple[PositionState, str | None]], now: datetime) -> dict[LotId, Holding]:
+    """Write how open lots are protected; return those that changed."""
+    found = store.find_lots(tx, wanted, lock=True)
+    changed = {}
+    for lot_id, (state, reason) in wanted.items():
+        holding = found.get(lot_id)
+        if holding is None or holding.closed_at is not None:
+            continue
+        if (holding.state, holding.state_reason) != (state.value, reason):
+            changed[lot_id] = holding.moved_to(state.value, reason, now)
+    store.update_states(tx, list(changed.values()))
+    return changed
+
+
+def raise_stops(tx: Tx, wanted: Mapping[LotId, Lot]) -> dict[LotId, Holding]:
+    """Write trailing stops and peaks that went up; one that would go down stays. Return what changed."""
+    found = store.find_lots(tx, wanted, lock=True)
+    raised = {}
+    for lot_id, lot in wanted.items():
+        holding = found.get(lot_id)
+        if holding is None or holding.closed_at is not None or lot.stop is None or lot.peak is None:
+            continue
+        known = holding.lot
+        stop = lot.stop if known.stop is None else max(known.stop, lot.stop)
+        peak = lot.peak if known.peak is None else max(known.peak, lot.peak)
+        if (stop, peak) != (known.stop, known.peak):
+            raised[lot_id] = replace(holding, lot=replace(known, stop=stop, peak=peak), rev=holding.rev + 1)
+    store.update_stops(tx, list(raised.values()))
+    return raised
 
 
 def open_lots_of(tx: Tx, user_id: UserId) -> list[Holding]:
@@ -268,6 +294,11 @@ def lot_view(holding: Holding) -> dict[str, Any]:
         "entry_price": None if entry is None else plain(entry.value.quantize(_PRICE_SHOWN)),
         "stop": None if lot.stop is None else str(lot.stop),
         "target": None if lot.target is None else str(lot.target),
+        "trailing_bps": lot.trailing_bps,
+        "time_exit_at": None if lot.time_exit_at is None else lot.time_exit_at.isoformat(),
         "protection": holding.state,
         "protection_reason": holding.state_reason,
+        "protection_since": holding.state_since.isoformat(),
+        "naked_ms": holding.naked_ms,
+        "watched_ms": holding.watched_ms,
     }

@@ -8,7 +8,11 @@ from pydantic import BaseModel
 
 
 class LotOut(BaseModel):
-    """A lot. `quantity` in base, `cost` in quote, prices in quote per base."""
+    """A lot. `quantity` in base, `cost` in quote, prices in quote per base.
+
+    `naked_ms` is the time without any protection, `watched_ms` the time under our watch alone; on the stream
+    both run up to `protection_since`, in a list of positions up to now.
+    """
 
     id: str
     rev: int
@@ -28,8 +32,13 @@ class LotOut(BaseModel):
     entry_price: str | None
     stop: str | None
     target: str | None
+    trailing_bps: int | None
+    time_exit_at: datetime | None
     protection: str
     protection_reason: str | None
+    protection_since: datetime
+    naked_ms: int
+    watched_ms: int
 
 
 class PositionOut(LotOut):

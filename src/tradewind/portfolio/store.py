@@ -19,9 +19,9 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    bindparam,
     delete,
     insert,
-    or_,
     select,
     update,
 )
@@ -68,6 +68,10 @@ lots = Table(
     Column("rev", Integer, nullable=False),
     # The signal's place in the inbox; empty where no signal opened it.
     Column("signal_seq", BigInteger, nullable=True),
+    # Since when it stands as it does; rows of the first release know only when they were opened.
+    Column("state_since", UtcTime, nullable=True),
+    Column("naked_ms", BigInteger, nullable=False, server_default="0"),
+    Column("watched_ms", BigInteger, nullable=False, server_default="0"),
     Index("ix_lots_open", "is_open", "account_id", "symbol"),
     Index("ix_lots_user_id_opened_at", "user_id", "opened_at"),
     Index("ix_lots_source_id_base", "source_id", "base"),
@@ -123,18 +127,36 @@ def update_holding(tx: Tx, holding: Holding) -> None:
     tx.execute(update(lots).where(lots.c.id == holding.lot.id).values(**_lot_row(holding), rev=holding.rev))
 
 
-def update_state(tx: Tx, lot_id: LotId, state: str, reason: str | None) -> bool:
-    """Write how a lot is protected; False if nothing changed."""
-    result = tx.execute(
-        update(lots)
-        .where(
-            lots.c.id == lot_id,
-            lots.c.is_open.is_(True),
-            or_(lots.c.state != state, lots.c.state_reason.is_distinct_from(reason)),
-        )
-        .values(state=state, state_reason=reason, rev=lots.c.rev + 1)
+def update_states(tx: Tx, holdings: Sequence[Holding]) -> None:
+    """Write how lots are protected; the caller holds their rows."""
+    if not holdings:
+        return
+    columns = ("state", "state_reason", "state_since", "naked_ms", "watched_ms", "rev")
+    query = update(lots).where(lots.c.id == bindparam("b_id"))
+    query = query.values({name: bindparam(f"b_{name}") for name in columns})
+    tx.execute(
+        query, [{"b_id": each.lot.id, **{f"b_{name}": getattr(each, name) for name in columns}} for each in holdings]
     )
-    return result.rowcount == 1
+
+
+def update_stops(tx: Tx, holdings: Sequence[Holding]) -> None:
+    """Write raised trailing stops with their peaks; the caller holds the rows."""
+    if not holdings:
+        return
+    query = update(lots).where(lots.c.id == bindparam("b_id"))
+    query = query.values(stop=bindparam("b_stop"), peak=bindparam("b_peak"), rev=bindparam("b_rev"))
+    tx.execute(
+        query,
+        [
+            {
+                "b_id": each.lot.id,
+                "b_stop": None if each.lot.stop is None else each.lot.stop.value,
+                "b_peak": None if each.lot.peak is None else each.lot.peak.value,
+                "b_rev": each.rev,
+            }
+            for each in holdings
+        ],
+    )
 
 
 def find_by_entries(tx: Tx, entry_order_ids: Iterable[OrderId]) -> dict[OrderId, Holding]:
@@ -148,15 +170,14 @@ def find_by_entries(tx: Tx, entry_order_ids: Iterable[OrderId]) -> dict[OrderId,
 
 def find_lot(tx: Tx, lot_id: str) -> Holding | None:
     """Read one lot."""
-    row = tx.execute(select(lots).where(lots.c.id == lot_id)).one_or_none()
-    return None if row is None else _holding(row)
+    return find_lots(tx, [lot_id]).get(LotId(lot_id))
 
 
-def list_lots(tx: Tx, lot_ids: Sequence[LotId]) -> list[Holding]:
-    """Read lots by id, closed ones too."""
-    if not lot_ids:
-        return []
-    return [_holding(row) for row in tx.execute(select(lots).where(lots.c.id.in_(list(lot_ids))).order_by(lots.c.id))]
+def find_lots(tx: Tx, lot_ids: Iterable[str], *, lock: bool = False) -> dict[LotId, Holding]:
+    """Read lots by id; `lock` holds the rows for this transaction (PostgreSQL)."""
+    query = select(lots).where(lots.c.id.in_(list(lot_ids))).order_by(lots.c.id)
+    found = [_holding(row) for row in tx.execute(query.with_for_update() if lock else query)]
+    return {holding.lot.id: holding for holding in found}
 
 
 def list_open(
@@ -166,8 +187,9 @@ def list_open(
     symbol: str | None = None,
     source_id: SourceId | None = None,
     base: Asset | None = None,
+    lock: bool = False,
 ) -> list[Holding]:
-    """Read open lots, oldest first; for the engine, across users."""
+    """Read open lots, oldest first; for the engine, across users. `lock` holds the rows (PostgreSQL)."""
     query = select(lots).where(lots.c.is_open.is_(True))
     if account_ids is not None:
         query = query.where(lots.c.account_id.in_(list(account_ids)))
@@ -177,7 +199,8 @@ def list_open(
         query = query.where(lots.c.source_id == source_id)
     if base is not None:
         query = query.where(lots.c.base == base)
-    return [_holding(row) for row in tx.execute(query.order_by(lots.c.opened_at, lots.c.id))]
+    query = query.order_by(lots.c.opened_at, lots.c.id)
+    return [_holding(row) for row in tx.execute(query.with_for_update() if lock else query)]
 
 
 def list_of_user(tx: Tx, user_id: UserId, *, is_open: bool, limit: int, since: datetime | None = None) -> list[Holding]:
@@ -291,6 +314,9 @@ def _lot_row(holding: Holding) -> Mapping[str, Any]:
         "state_reason": holding.state_reason,
         "is_open": holding.closed_at is None,
         "closed_at": holding.closed_at,
+        "state_since": holding.state_since,
+        "naked_ms": holding.naked_ms,
+        "watched_ms": holding.watched_ms,
     }
 
 
@@ -326,6 +352,9 @@ def _holding(row: Row[Any]) -> Holding:
         state_reason=row.state_reason,
         closed_at=row.closed_at,
         rev=row.rev,
+        state_since=row.state_since or row.opened_at,
+        naked_ms=row.naked_ms,
+        watched_ms=row.watched_ms,
     )
 
 
