@@ -298,7 +298,11 @@ class Protector:
         if not moving:
             return Settled({}, {})
         settled = await self.db.write(lambda tx: self.settlement.write(tx, moving, now))
-        reached(Point.PROTECTION_INTENT_COMMITTED if settled.legs else Point.POSITION_STATE_COMMITTED)
+        if settled.legs:
+            reached(Point.PROTECTION_INTENT_COMMITTED)
+        if any(isinstance(verdict.act, Leave) for verdict in moving):
+            reached(Point.EXIT_INTENT_COMMITTED)
+        reached(Point.POSITION_STATE_COMMITTED)
         for holding in settled.holdings.values():
             self._lots.put(holding)
         for verdict in moving:
