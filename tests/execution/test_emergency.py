@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -191,3 +192,20 @@ def test_latch_when_stopped_by_request_file_or_database_then_closed_until_none_o
     assert latch.lets_pass(entry)
     latch.close("shutting_down")
     assert (latch.lets_pass(entry), latch.lets_pass(stop)) == (False, False)
+
+
+def test_stop_and_resume_when_done_then_told_to_everybody_they_concern_in_an_order_that_grows(stage: Stage) -> None:
+    def told() -> list[tuple[str | None, bool, int]]:
+        rows = stage.db.read_now(
+            lambda tx: tx.exec_driver_sql("SELECT user_id, payload FROM outbox WHERE topic = 'gate' ORDER BY seq").all()
+        )
+        return [(row.user_id, (said := json.loads(row.payload))["is_stopped"], said["rev"]) for row in rows]
+
+    first = stage.stop(PLATFORM, Policy.CANCEL).row
+    assert told() == [(user, True, first.epoch * 2) for user in (None, "u-a", "u-b")]
+    assert stage.db.write_now(lambda tx: stage.emergency.settle(tx, first, facts={"dust": 0}))
+    assert not stage.db.write_now(lambda tx: stage.emergency.settle(tx, first, facts={"dust": 0}))
+    stage.resume(PLATFORM)
+    own = [(is_stopped, rev) for user, is_stopped, rev in told() if user == "u-a"]
+    assert [is_stopped for is_stopped, _ in own] == [True, True, False]
+    assert [rev for _, rev in own] == sorted({rev for _, rev in own})

@@ -72,7 +72,9 @@ class Stage:
         self.journal = Journal(self.ids, 2_000, self.owner)
         self.applier = Applier(self.ids, Portfolio(self.ids), lambda _order: BTCUSDT, self.owner)
         vault = Vault(LocalKek([Secret(bytes(range(32)))]), self.clock)
-        self.emergency = Emergency(self.journal, Audit(vault, self.clock), self.clock)
+        self.emergency = Emergency(
+            self.journal, Audit(vault, self.clock), self.clock, lambda _tx, _scope: [UserId("u-a"), UserId("u-b")]
+        )
 
     def order(self, account: str, leg: Leg, *, epoch: int = 0) -> tuple[Intent, Order]:
         """Prepare an order of `account`, whose user has the same name with `u-` before it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from tradewind.execution.emergency_routes import EmergencyDeps
 from tradewind.execution.emergency_store import Scope, ScopeKind
 from tradewind.execution.flatten import Flattener
 from tradewind.execution.stop_file import StopFile
+from tradewind.execution.stops import scopes_of
 from tradewind.execution.unrecorded import Unrecorded
 from tradewind.identity.login import Login
 from tradewind.identity.service import Identity
@@ -46,14 +47,25 @@ class EmergencyRoom:
             tasks.create_task(self.unrecorded.run(), name="unrecorded")
 
 
-def build_emergency(engine: Engine, bus: Bus, audit: Audit, identity: Identity, data_dir: Path) -> EmergencyRoom:
+def people_of(accounts: Accounts) -> Callable[[Tx, Scope], set[UserId]]:
+    """Return who finds the people with an account in a scope."""
+
+    def find(tx: Tx, scope: Scope) -> set[UserId]:
+        return {row.user_id for row in accounts.list_all(tx) if scope in scopes_of(row.venue, row.user_id, row.id)}
+
+    return find
+
+
+def build_emergency(
+    engine: Engine, bus: Bus, audit: Audit, identity: Identity, accounts: Accounts, data_dir: Path
+) -> EmergencyRoom:
     """Wire the emergency stop to the engine."""
 
     def user_of(tx: Tx, email: str) -> UserId | None:
         user = identity.find_user_by_email(tx, email)
         return None if user is None else user.id
 
-    emergency = Emergency(engine.journal, audit, engine.clock)
+    emergency = Emergency(engine.journal, audit, engine.clock, people_of(accounts))
     desk = EmergencyDesk(
         db=engine.db,
         emergency=emergency,

@@ -158,7 +158,7 @@ def build(settings: Settings, *, clock: Clock | None = None, web: Callable[[Room
     )
     # Before any door opens: from here on the process before this one cannot write.
     db.write_now(engine.journal.owner.take)
-    emergency = build_emergency(engine, bus, audit, identity, settings.data_dir)
+    emergency = build_emergency(engine, bus, audit, identity, accounts, settings.data_dir)
     linker = _linker(settings, ground, accounts, signer, venues)
     hub = Hub(bus, clock, ids)
     asgi = web(

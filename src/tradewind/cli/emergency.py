@@ -17,6 +17,8 @@ from typing import Annotated
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
+from tradewind.accounts.service import Accounts
+from tradewind.app.emergency import people_of
 from tradewind.cli.rooms import ACTOR, Rooms, opened_rooms
 from tradewind.cli.start import make_folder, owner_lock, settings_of
 from tradewind.cli.tables import print_table
@@ -26,7 +28,7 @@ from tradewind.core.ids import UserId
 from tradewind.execution.emergency import Emergency, Stopped, StopRequest
 from tradewind.execution.emergency_store import PLATFORM, Policy, Scope, ScopeKind
 from tradewind.execution.journal import Journal
-from tradewind.execution.service import all_stops, stop_seen
+from tradewind.execution.service import all_stops, has_open_business, stop_seen
 from tradewind.execution.stop_file import FiledStop, StopFile, latched
 from tradewind.infra.clock import SystemClock
 from tradewind.infra.db import CommitInDoubt, Tx
@@ -218,7 +220,8 @@ def _merge(tx: Tx, emergency: Emergency, rooms: Rooms, filed: FiledStop) -> None
 
 def _emergency(rooms: Rooms) -> Emergency:
     # Stopping is anybody's right: the journal's owner is not asked, and nothing is claimed here.
-    return Emergency(Journal(rooms.ids, 0), rooms.audit, rooms.clock)
+    accounts = Accounts(rooms.clock, rooms.audit, has_open_business)
+    return Emergency(Journal(rooms.ids, 0), rooms.audit, rooms.clock, people_of(accounts))
 
 
 def _within(work: Callable[[], Stopped]) -> Stopped:

@@ -8,7 +8,7 @@ carries an older epoch, also after a resume. Exits, protective orders and watche
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -53,6 +53,10 @@ class Stopped:
     on_the_way: int
 
 
+def _nobody(_tx: Tx, _scope: Scope) -> Iterable[UserId]:
+    return ()
+
+
 @dataclass(slots=True)
 class Emergency:
     """The verbs; anybody with the database may stop, running platform or not."""
@@ -60,6 +64,8 @@ class Emergency:
     journal: Journal
     audit: Audit
     clock: Clock
+    # Whom a scope concerns: people with an account in it. Without it the operators alone are told.
+    people_of: Callable[[Tx, Scope], Iterable[UserId]] = _nobody
 
     def stop(self, tx: Tx, wanted: StopRequest) -> Stopped:
         """Stop the entries of a scope; stopping a stopped scope keeps the stronger policy and denies again."""
@@ -68,8 +74,8 @@ class Emergency:
         row = _stopped(emergency_store.find_stop(tx, wanted.scope), wanted, epoch, now)
         emergency_store.put_stop(tx, row)
         denied = self._deny(tx, emergency_store.intended_entries(tx, wanted.scope), now)
-        on_the_way = len(emergency_store.unsettled_entries(tx, wanted.scope))
-        outbox.append(tx, [_note(row, now, denied=len(denied), on_the_way=on_the_way)], now)
+        on_the_way = len(emergency_store.entries_on_the_way(tx, wanted.scope))
+        self._tell(tx, row, epoch * 2, now, is_settled=row.is_settled)
         facts = {"epoch": epoch, "policy": row.policy.value, "reason": row.reason, "denied": len(denied)}
         self._audit(tx, wanted.actor, "emergency.stopped", wanted.scope, facts)
         return Stopped(row, tuple(denied), on_the_way)
@@ -81,7 +87,7 @@ class Emergency:
         caller is none.
         """
         # The same lock as a stop, taken first: the two never cross.
-        emergency_store.bump(tx, EpochName.STOP)
+        number = emergency_store.bump(tx, EpochName.STOP)
         row = emergency_store.find_stop(tx, scope)
         if row is None or not row.is_stopped:
             raise NotFound("not_stopped", "There is no emergency stop on that could be lifted.")
@@ -90,7 +96,7 @@ class Emergency:
         now = self.clock.now()
         row = replace(row, is_stopped=False, resumed_by=actor, resumed_at=now)
         emergency_store.put_stop(tx, row)
-        outbox.append(tx, [_note(row, now)], now)
+        self._tell(tx, row, number * 2, now, is_settled=row.is_settled)
         self._audit(tx, actor, "emergency.resumed", scope, {"epoch": row.epoch, "reason": _clipped(reason)})
         return row
 
@@ -119,9 +125,30 @@ class Emergency:
         if not emergency_store.settle(tx, row.scope, row.epoch):
             return False
         now = self.clock.now()
-        outbox.append(tx, [_note(replace(row, is_settled=True), now, **facts)], now)
+        self._tell(tx, row, row.epoch * 2 + 1, now, is_settled=True, **facts)
         self._audit(tx, "engine", "emergency.settled", row.scope, {"epoch": row.epoch, **facts})
         return True
+
+    def _tell(self, tx: Tx, row: StopRow, rev: int, now: datetime, **facts: Any) -> None:
+        """Tell everybody whom the scope concerns, and the operators."""
+        scope = row.scope
+        people: set[str | None] = {None, *self.people_of(tx, scope)}
+        if scope.kind is ScopeKind.USER:
+            people.add(scope.subject)
+        payload = {
+            "id": f"emergency:{scope}",
+            "rev": rev,
+            "at": now.isoformat(),
+            "kind": "emergency_stop",
+            "scope": scope.kind.value,
+            "subject": scope.subject or None,
+            "is_stopped": row.is_stopped,
+            "policy": row.policy.value,
+            "since": row.stopped_at.isoformat(),
+            "reason": row.reason,
+            **facts,
+        }
+        outbox.append(tx, [Note("gate", user_id, payload) for user_id in sorted(people, key=str)], now)
 
     def _deny(self, tx: Tx, ids: Sequence[OrderId], now: datetime) -> list[Moved]:
         moved: list[Moved] = []
@@ -164,22 +191,3 @@ def _stopped(before: StopRow | None, wanted: StopRequest, epoch: int, now: datet
 
 def _clipped(text: str) -> str:
     return " ".join(text.split())[:_REASON_CHARS]
-
-
-def _note(row: StopRow, now: datetime, **facts: Any) -> Note:
-    """The stream event: a person's own stop is theirs to read, every other is the operators'."""
-    user_id = row.scope.subject if row.scope.kind is ScopeKind.USER else None
-    payload = {
-        "id": f"emergency:{row.scope}",
-        "rev": row.epoch,
-        "at": now.isoformat(),
-        "kind": "emergency_stop",
-        "scope": row.scope.kind.value,
-        "is_stopped": row.is_stopped,
-        "policy": row.policy.value,
-        "since": row.stopped_at.isoformat(),
-        "reason": row.reason,
-        "is_settled": row.is_settled,
-        **facts,
-    }
-    return Note("gate", user_id, payload)

@@ -232,7 +232,7 @@ class EmergencyDesk:
             _log.error("execution.emergency.stop_file_stays", path=str(self.file.path), error=error.strerror)
 
     async def _look_at_database(self) -> None:
-        epoch = await self.db.read(stop_epoch)
+        epoch, said = await self.db.read(_epochs)
         if epoch != self.latch.epoch:
             await self._reload()
         seen = self.latch.epoch
@@ -240,7 +240,7 @@ class EmergencyDesk:
         for scope in [scope for scope, until in self._told.items() if until <= now]:
             del self._told[scope]
             self.latch.answer(scope)
-        if await self.db.read(lambda tx: emergency_store.peek(tx, EpochName.STOP_SEEN)) < seen:
+        if said < seen:
             await self.db.write(lambda tx: emergency_store.put_epoch(tx, EpochName.STOP_SEEN, seen))
 
     async def _reload(self) -> None:
@@ -262,3 +262,8 @@ class EmergencyDesk:
             for stored in emergency_store.denied_since(tx, row.scope, STOPPED, row.stopped_at)
         ]
         return epoch, rows, denied
+
+
+def _epochs(tx: Tx) -> tuple[int, int]:
+    """Read the stop epoch, and the one that the platform has said it obeys."""
+    return stop_epoch(tx), emergency_store.peek(tx, EpochName.STOP_SEEN)

@@ -12,14 +12,14 @@ from sqlalchemy import ColumnElement, Row, and_, false, insert, or_, select, tru
 
 from tradewind.core.ids import AccountId, OrderId, UserId
 from tradewind.core.instrument import VenueName
-from tradewind.core.order import ENDED, GateKind, Leg, OrderState
+from tradewind.core.order import IN_DOUBT, RESTING, GateKind, Leg, Order, OrderState
 from tradewind.execution import store
 from tradewind.execution.store import Stored
 from tradewind.execution.tables import emergency_stops, epochs, orders
 from tradewind.infra.db import Tx
 
 _ENTRY_LEGS = (Leg.ENTRY.value, Leg.TEST.value)
-_ENDED_WORDS = tuple(sorted(state.value for state in ENDED))
+_ON_THE_WAY = tuple(sorted(state.value for state in IN_DOUBT | RESTING))
 
 
 class EpochName(StrEnum):
@@ -167,19 +167,17 @@ def intended_entries(tx: Tx, scope: Scope) -> list[OrderId]:
     return [order.id for order in found if order.gate_kind is GateKind.ENTRY]
 
 
-def unsettled_entries(tx: Tx, scope: Scope) -> list[Stored]:
-    """Read the entries of a scope that may still execute, or of which not every fill is booked."""
-    query = select(orders).where(
-        orders.c.leg.in_(_ENTRY_LEGS),
-        _of_scope(scope),
-        or_(orders.c.state.not_in(_ENDED_WORDS), orders.c.executed != orders.c.booked),
-    )
-    found = [store.from_row(row) for row in tx.execute(query.order_by(orders.c.id))]
-    return [
-        each
-        for each in found
-        if each.order.gate_kind is GateKind.ENTRY and (not each.order.is_ended or each.lacks_fills)
-    ]
+def entries_on_the_way(tx: Tx, scope: Scope) -> list[Order]:
+    """Read the entries of a scope that were claimed and may still execute."""
+    query = select(orders).where(orders.c.state.in_(_ON_THE_WAY), orders.c.leg.in_(_ENTRY_LEGS), _of_scope(scope))
+    found = [store.from_row(row).order for row in tx.execute(query.order_by(orders.c.id))]
+    return [order for order in found if order.gate_kind is GateKind.ENTRY]
+
+
+def has_unbooked_entries(tx: Tx, scope: Scope) -> bool:
+    """Say whether fills of an entry of a scope are still on their way; reads every order of it, so ask rarely."""
+    query = select(orders).where(orders.c.executed != orders.c.booked, orders.c.leg.in_(_ENTRY_LEGS), _of_scope(scope))
+    return any(store.from_row(row).lacks_fills for row in tx.execute(query))
 
 
 def denied_since(tx: Tx, scope: Scope, reason: str, since: datetime) -> list[Stored]:

@@ -8,13 +8,13 @@ What cannot be sold (dust, a halted market, a refused key) is told and not tried
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from tradewind.core.errors import NotFound
 from tradewind.core.money import Price
-from tradewind.core.order import OrderState
+from tradewind.core.order import Order, OrderState
 from tradewind.core.protection import ExitCause, PositionState
 from tradewind.execution import emergency_store, intent_store
 from tradewind.execution.cancels import RESTING_LEGS
@@ -28,7 +28,6 @@ from tradewind.execution.outcomes import Moved
 from tradewind.execution.rounds import Key
 from tradewind.execution.scene import EXIT_KINDS
 from tradewind.execution.stops import active_stops, scopes_of
-from tradewind.execution.store import Stored
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import CommitInDoubt, Db, Tx
 from tradewind.infra.log import logger
@@ -40,21 +39,24 @@ _log = logger("execution.flatten")
 
 FLATTEN = "flatten"
 # While something is left to do, and while a stop is in force and all is done.
-_BUSY_S = 0.5
+_BUSY_S = 1.0
 _QUIET_S = 10.0
+# Many fills at once wake it once.
+_LEAST_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """How far a stop's policy is: entries that may still execute, lots, exits under way."""
+    """How far a stop's policy is: entries that may still execute, lots, exits under way by account and symbol."""
 
-    entries: tuple[Stored, ...]
+    entries: tuple[Order, ...]
     lots: tuple[Holding, ...]
-    exits: tuple[Intent, ...]
+    exits: Mapping[Key, Sequence[Intent]]
 
     def is_leaving(self, holding: Holding) -> bool:
         """Say whether an exit under way sells this lot."""
-        return any(sells_lot(intent, holding) for intent in self.exits)
+        here = self.exits.get((holding.lot.account_id, holding.lot.symbol), ())
+        return any(sells_lot(intent, holding) for intent in here)
 
 
 @dataclass(slots=True)
@@ -99,6 +101,7 @@ class Flattener:
             except Exception:
                 _log.exception("execution.flatten.round_failed")
                 pause_s = _BUSY_S
+            await self.clock.sleep(_LEAST_S)
             await self._wake.wait(pause_s)
 
     async def _round(self) -> bool:
@@ -109,7 +112,7 @@ class Flattener:
 
     async def _carry_out(self, row: StopRow) -> bool:
         scene = await self.db.read(partial(read_scene, scope=row.scope))
-        resting = [each.order for each in scene.entries if each.order.state in RESTING_LEGS]
+        resting = [order for order in scene.entries if order.state in RESTING_LEGS]
         if resting:
             await self.exits.cancels.cancel(resting, "emergency_stop")
         waiting = []
@@ -119,16 +122,17 @@ class Flattener:
                 await self._sell(scene, holding)
         if scene.entries or waiting:
             return False
-        if not row.is_settled:
-            dust = len(scene.lots) if row.policy is Policy.FLATTEN else 0
-            await self.db.write(partial(self._settle, row=row, dust=dust))
-        return True
+        if row.is_settled:
+            return True
+        dust = len(scene.lots) if row.policy is Policy.FLATTEN else 0
+        return await self.db.write(partial(self._settle, row=row, dust=dust))
 
     def _settle(self, tx: Tx, row: StopRow, dust: int) -> bool:
-        is_settled = self.emergency.settle(tx, row, facts={"dust": dust})
-        if is_settled:
+        if emergency_store.has_unbooked_entries(tx, row.scope):
+            return False
+        if self.emergency.settle(tx, row, facts={"dust": dust}):
             _log.info("execution.flatten.settled", scope=str(row.scope), policy=row.policy.value, dust=dust)
-        return is_settled
+        return True
 
     async def _sell(self, scene: Scene, holding: Holding) -> None:
         if scene.is_leaving(holding):
@@ -159,10 +163,12 @@ class Flattener:
 def read_scene(tx: Tx, scope: Scope) -> Scene:
     """Read how far a scope is."""
     lots = [each for each in open_lots(tx) if scope in scopes_of(each.venue, each.user_id, each.lot.account_id)]
-    exits = intent_store.list_open_intents(tx, EXIT_KINDS) if lots else []
-    return Scene(tuple(emergency_store.unsettled_entries(tx, scope)), tuple(lots), tuple(exits))
+    exits: dict[Key, list[Intent]] = {}
+    for intent in intent_store.list_open_intents(tx, EXIT_KINDS) if lots else ():
+        exits.setdefault((intent.account_id, intent.symbol), []).append(intent)
+    return Scene(tuple(emergency_store.entries_on_the_way(tx, scope)), tuple(lots), exits)
 
 
-def in_doubt(entries: Sequence[Stored]) -> int:
+def in_doubt(entries: Sequence[Order]) -> int:
     """Count entries of which nobody has said what became of them."""
-    return sum(each.order.state in (OrderState.SENT, OrderState.UNKNOWN, OrderState.BLIND) for each in entries)
+    return sum(order.state in (OrderState.SENT, OrderState.UNKNOWN, OrderState.BLIND) for order in entries)
