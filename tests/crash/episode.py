@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -37,8 +38,10 @@ from tradewind.infra.ids import RandomIds
 from tradewind.infra.points import Point
 from tradewind.vault.opening import KekPlace, open_vault
 
-# After the last fault everything must have come to rest within this: fence, two questions, back-off of exits.
-QUIET_WITHIN_S = 25.0
+# After the last fault everything must come to rest: fence, two questions, back-off of exits take seconds. A busy
+# machine may need longer, so the wait goes on while anything moves at all, up to this.
+QUIET_WITHIN_S = 150.0
+_NOTHING_MOVES_S = 40.0
 # Nothing was written for this long and nothing is left to do.
 _STILL_S = 0.25
 _LOOK_S = 0.05
@@ -98,6 +101,7 @@ class Episode:
         self.stops_us: list[int] = []
         self.takeovers: list[tuple[int, int]] = []
         self.clock_offset_ms = 0
+        self._started_at = datetime.now(UTC)
         self.opened: set[str] = set()
         self._exchange: Child | None = None
         self._addresses: dict[str, str] = {}
@@ -152,6 +156,7 @@ class Episode:
         return node
 
     def _spawn(self, strike: Strike | None) -> Child:
+        self._started_at = datetime.now(UTC)
         return self.stage.spawn(
             "node",
             {
@@ -336,25 +341,26 @@ class Episode:
         node = await self.start()
         try:
             await self.send_unanswered(node)
-            await self._wait_still(began + within_s)
+            await self._wait_still(within_s)
         finally:
             self.report.quiet_s = loop.time() - began
             if not node.is_alive:
                 raise NodeEnded(f"the node ended by itself: {node.ended.result()}; see {self.world.log}")
             await node.kill()
 
-    async def wait_protected(self, within_s: float = 10.0) -> None:
+    async def wait_protected(self, within_s: float = 20.0) -> None:
         """Wait until every entry so far has ended and its position is protected."""
-        await self._wait_still(asyncio.get_running_loop().time() + within_s)
+        await self._wait_still(within_s)
 
-    async def _wait_still(self, until: float) -> None:
+    async def _wait_still(self, within_s: float) -> None:
         loop = asyncio.get_running_loop()
+        look = partial(look_at_motion, accounts=len(self.world.people), since=self._started_at)
         db = Db.open(self.world.database_url)
         try:
             last: Motion | None = None
-            since = loop.time()
-            while loop.time() < until:
-                motion = db.read_now(look_at_motion)
+            began = since = loop.time()
+            while loop.time() - began < within_s and loop.time() - since < _NOTHING_MOVES_S:
+                motion = db.read_now(look)
                 if motion != last:
                     last, since = motion, loop.time()
                 if motion.is_still and loop.time() - since >= _STILL_S:

@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, func, select, text
 from tests.crash.journal_rows import read_journal, rows, us
 from tests.crash.worlds import World
 
 from tradewind.demo.calls import Exchange
 from tradewind.demo.evidence import read_venue
 from tradewind.demo.facts import Journal, Venue
+from tradewind.execution.recovery_tables import recovery_reports
 from tradewind.infra.db import Db
 
 
@@ -165,16 +166,23 @@ class Motion:
     undone_exits: int
     unpublished: int
     restless_lots: int
+    # Accounts that the running process has not yet found in order.
+    held_accounts: int
 
     @property
     def is_still(self) -> bool:
         return not (
-            self.open_orders or self.undone_signals or self.undone_exits or self.unpublished or self.restless_lots
+            self.open_orders
+            or self.undone_signals
+            or self.undone_exits
+            or self.unpublished
+            or self.restless_lots
+            or self.held_accounts
         )
 
 
-def look_at_motion(tx: Connection) -> Motion:
-    """Ask the database how much is left to do."""
+def look_at_motion(tx: Connection, accounts: int, since: datetime) -> Motion:
+    """Ask the database how much is left to do by a process that started at a time."""
     moving = "('INTENDED', 'SENT', 'UNKNOWN', 'BLIND', 'CANCEL_SENT')"
     return Motion(
         mark=(
@@ -189,7 +197,14 @@ def look_at_motion(tx: Connection) -> Motion:
         restless_lots=_count(
             tx, "SELECT count(*) FROM lots WHERE is_open AND state NOT IN ('protected_native', 'dust')"
         ),
+        held_accounts=accounts - _green(tx, since),
     )
+
+
+def _green(tx: Connection, since: datetime) -> int:
+    reports = recovery_reports.c
+    query = select(func.count(reports.account_id.distinct()))
+    return tx.execute(query.where(reports.started_at >= since, reports.green_at.is_not(None))).scalar_one()
 
 
 def _lacking(tx: Connection) -> int:

@@ -17,7 +17,7 @@ from tests.crash.worlds import Template, copy_world
 # Scenarios wait far more than they work.
 _AT_ONCE = 3
 # A planted bug often keeps its node from ever coming to rest; nobody waits for that.
-_QUIET_S = 8.0
+_QUIET_S = 12.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ import msgspec
 from tradewind.core.ids import OrderId
 from tradewind.core.order import Leg, Order, OrderState
 from tradewind.execution import emergency_store, exits, journal, reconcile, sellable, store
-from tradewind.execution.apply import Applier
+from tradewind.execution.apply_batch import Batch
 from tradewind.execution.doubts import Doubt
 from tradewind.execution.journal import Journal, next_generation
 from tradewind.execution.owner import Owner
@@ -35,7 +35,7 @@ from tradewind.venues.base import VenueClient
 
 # The words in which a claim says that a stop keeps an entry back: its own look, and the gate's.
 _STOPPED = ("stopped", "emergency_stop")
-_BELIEVED_S = 5.0
+_BELIEVED_S = 60.0
 
 
 def apply(name: str) -> None:
@@ -128,7 +128,7 @@ async def _find(reconciler: Reconciler, doubt: Doubt) -> Order | None:
 
 
 def _stop_read_without_lock() -> None:
-    """The claim believes what the stops were a few seconds ago instead of reading them under the lock."""
+    """The claim believes what the stops were a while ago instead of reading them under the lock."""
     seen: list[tuple[float, bool]] = []
 
     def _entry_reasons(self: Journal, tx: Tx, due: Sequence[Order], gate: Any, now: Any) -> dict[OrderId, str]:
@@ -167,10 +167,10 @@ def _age_not_read_again_at_claim() -> None:
 def _fills_not_deduplicated() -> None:
     """Every telling of a fill is a fill."""
 
-    def _fresh_fills(tx: Tx, order: Order, seen: Sequence[Any]) -> list[Any]:
+    def fresh_fills(self: Batch, order: Order, seen: Sequence[Any]) -> list[Any]:
         return [replace(fill, fill_id=f"{fill.fill_id}.{uuid.uuid4().hex[:6]}") for fill in seen]
 
-    _swap(Applier, "_fresh_fills", _fresh_fills)
+    _swap(Batch, "fresh_fills", fresh_fills)
 
 
 def _outbox_marked_before_publish() -> None:

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,3 +51,17 @@ async def test_planted_bugs_when_their_scenarios_are_played_then_are_found_by_na
 
 def test_plants_and_scenarios_when_compared_then_each_has_the_other() -> None:
     assert set(PLANTS) == set(SCENARIOS)
+
+
+def test_plants_when_applied_then_the_code_they_belong_to_is_still_there() -> None:
+    """In a process of its own: what is planted stays planted."""
+    code = "from tests.crash import plants\nfor name in plants.PLANTS: plants.apply(name)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONPATH": "."},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
