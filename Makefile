@@ -10,7 +10,7 @@ PY := $(BIN)/python
 export VENV PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test crash check format docs lock clean
+.PHONY: help demo serve test crash faults check format docs lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
@@ -28,6 +28,9 @@ test: $(VENV)/.dev ## all tests
 crash: $(VENV)/.dev ## kill the real process a thousand times (MINUTES=, KILLS=, SEED=, DATABASE=sqlite|postgresql|both)
 	@$(PY) -m tests.crash $(if $(MINUTES),--minutes $(MINUTES)) $(if $(KILLS),--kills $(KILLS)) \
 		$(if $(SEED),--seed $(SEED)) $(if $(DATABASE),--database $(DATABASE)) $(if $(PLANTS),--plants $(PLANTS)) $(ARGS)
+
+faults: $(VENV)/.dev ## which known faults, and which holes of the order protocol, have a test
+	@$(PY) scripts/faults.py $(ARGS)
 
 check: $(VENV)/.dev ## lint, format, types, import contract, house rules, docs up to date
 	@$(BIN)/ruff check .

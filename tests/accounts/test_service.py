@@ -215,6 +215,7 @@ async def test_accounts_when_another_user_asks_then_there_is_none_such(rooms: Ac
 async def test_index_when_two_rows_are_of_one_venue_account_then_the_database_itself_refuses(
     rooms: Accommodation, mine: AccountRow
 ) -> None:
+    """order-protocol.md section 7."""
     columns = "user_id, venue, environment, label, venue_user_id, permission_source, can_read, can_trade, can_withdraw"
     rest = "credential_errors, credential_version, dry_run, created_at, rev"
     twin = (

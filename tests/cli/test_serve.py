@@ -90,6 +90,7 @@ def test_serve_when_the_schema_is_not_this_releases_refuses_and_changes_nothing(
 
 
 def test_serve_when_another_process_holds_the_paper_venue_says_so(tmp_path: Path) -> None:
+    """order-protocol.md section 7."""
     (tmp_path / "data").mkdir()
     store = ExchangeStore(tmp_path / "data" / "paper-venue.db")
     try:

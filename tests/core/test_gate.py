@@ -52,6 +52,7 @@ def test_gate_when_nothing_speaks_against_then_open(kind: GateKind, environment:
 @pytest.mark.parametrize("kind", GateKind)
 @pytest.mark.parametrize("name", TABLE)
 def test_gate_for_each_single_reason_follows_the_table(name: str, kind: GateKind, environment: Environment) -> None:
+    """order-protocol.md section 6."""
     failing, letters, closes_exits = TABLE[name]
     answer = gate(kind, open_gate(environment, **failing))
     concerned = environment in {LETTERS[letter] for letter in letters}

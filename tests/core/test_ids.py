@@ -22,6 +22,7 @@ def test_client_order_id_for_any_intent_is_28_characters_of_ours(a: str, b: str,
 
 
 def test_client_order_id_when_any_input_differs_then_differs() -> None:
+    """order-protocol.md section 1."""
     made = {
         client_order_id(IntentId(intent), AccountId(account), leg, generation)
         for intent in ("i1", "i2")

@@ -149,6 +149,7 @@ def test_any_sequence_of_events_counts_revisions_exactly_with_changes(sequence: 
 
 @given(stories(), reports())
 def test_same_report_twice_counts_once(sequence: list[OrderEvent], report: VenueReport) -> None:
+    """order-protocol.md section 2."""
     start = walk(sequence)[-1]
     once = apply(start, report).order
     twice = apply(once, report)
@@ -164,6 +165,7 @@ def test_fault_41_every_report_in_any_order_ends_with_the_largest_execution(sequ
 
 @given(stories())
 def test_order_the_venue_has_named_is_never_sent_again(sequence: list[OrderEvent]) -> None:
+    """order-protocol.md section 1."""
     for before, now in pairwise(walk(sequence)):
         if before.is_known_to_venue and before.state is OrderState.INTENDED:
             assert now.state in (OrderState.INTENDED, OrderState.DENIED)

@@ -69,6 +69,7 @@ def report(state: str, executed: str = "0", *, at: int = 0, **changes: object) -
 
 
 def test_transitions_are_the_protocol_and_nothing_else() -> None:
+    """order-protocol.md section 2."""
     expected = {state: frozenset[OrderState]() for state in OrderState}
     for line in PROTOCOL.strip().splitlines():
         source, _, targets = line.partition(" -> ")
@@ -83,6 +84,7 @@ def test_ended_states_lead_nowhere_but_a_resend() -> None:
 @pytest.mark.parametrize("state", OrderState)
 @pytest.mark.parametrize("kind", STEPS, ids=lambda kind: kind.__name__)
 def test_step_of_ours_on_each_state_moves_by_the_table_or_raises(state: OrderState, kind: type) -> None:
+    """order-protocol.md section 2."""
     event, target = STEPS[kind]
     before = order(state=state)
     # INTENDED is reached from two states, by one event each.
@@ -113,6 +115,7 @@ def test_step_of_ours_when_repeated_then_raises_and_changes_nothing(kind: type) 
 @pytest.mark.parametrize("said", VENUE_WORDS)
 @pytest.mark.parametrize("executed", ["0", "0.05", "0.1"])
 def test_report_on_each_state_never_raises_and_keeps_the_table(state: OrderState, said: str, executed: str) -> None:
+    """order-protocol.md section 2."""
     before = order(state=state)
     moved = apply(before, report(said, executed)).order
     assert moved.state is state or moved.state in TRANSITIONS[state]
@@ -151,6 +154,7 @@ def test_claim_and_resend_when_venue_knows_the_order_then_raise(known: dict[str,
     "state", [OrderState.UNKNOWN, OrderState.BLIND, OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED]
 )
 def test_absence_when_venue_had_named_the_order_then_canceled_with_incident(state: str) -> None:
+    """order-protocol.md section 2."""
     seen = order(state=OrderState(state), venue_order_id=VenueOrderId("v1"), executed=quantity("0.05"))
     applied = apply(seen, AbsenceProven(after(20)))
     assert applied.order.state is OrderState.CANCELED
@@ -160,6 +164,7 @@ def test_absence_when_venue_had_named_the_order_then_canceled_with_incident(stat
 
 
 def test_resend_after_never_arrived_then_open_again_with_next_attempt() -> None:
+    """order-protocol.md section 1."""
     lost = apply(apply(order(), Claimed(NOW, 1, 1)).order, OutcomeLost(after(5), "timeout", 99)).order
     assert lost.signed_at_ms == 99
     absent = apply(lost, AbsenceProven(after(20))).order
@@ -228,6 +233,7 @@ def test_report_accepted_when_partly_filled_before_then_partially_filled(state: 
 
 @pytest.mark.parametrize("said", ["CANCELED", "EXPIRED", "FILLED"])
 def test_older_report_with_less_executed_never_ends_a_working_order(said: str) -> None:
+    """order-protocol.md section 2."""
     half = order(state=OrderState.PARTIALLY_FILLED, executed=quantity("0.05"), venue_order_id=VenueOrderId("v1"))
     applied = apply(half, report(said, "0.02"))
     assert applied.order.state is OrderState.PARTIALLY_FILLED

@@ -57,6 +57,7 @@ def test_wanted_when_venue_has_oco_then_oco_with_rounded_quantity() -> None:
     ],
 )
 def test_wanted_walks_down_the_ladder(means: Means, kind: type) -> None:
+    """order-protocol.md section 5."""
     wanted = wanted_protection(lot(), btcusdt(), price(50_100), means)
     assert isinstance(wanted, kind)
     assert not isinstance(wanted, NothingWanted)
@@ -86,6 +87,7 @@ def test_wanted_when_only_a_stop_or_only_a_target_is_set() -> None:
 )
 @pytest.mark.parametrize("means", [OCO, STOP, WATCHED])
 def test_wanted_when_price_is_already_beyond_then_market_now(now: str, cause: ExitCause, means: Means) -> None:
+    """order-protocol.md section 5."""
     assert wanted_protection(lot(), btcusdt(), price(now), means) == MarketNow(quantity("0.0103"), cause)
 
 
@@ -95,6 +97,7 @@ def test_wanted_when_price_is_unknown_then_never_a_market_sale() -> None:
 
 @pytest.mark.parametrize("amount", ["0.0001", "0.00010", "0.000001"])
 def test_wanted_when_too_little_for_the_venue_then_dust(amount: str) -> None:
+    """order-protocol.md section 5."""
     wanted = wanted_protection(lot(amount), btcusdt(), price(50_000), OCO)  # at most 4.85 USDT at the stop
     assert wanted == DustLeft(quantity(amount))
 
@@ -170,11 +173,13 @@ def facts(**changes: object) -> ProtectionFacts:
     ],
 )
 def test_classify_names_the_one_state(changes: dict[str, object], state: str, reason: UnprotectedReason | None) -> None:
+    """order-protocol.md section 5."""
     standing = classify(facts(**changes))
     assert (standing.state, standing.reason) == (PositionState(state), reason)
 
 
 def test_classify_for_every_combination_is_protected_only_with_native_or_a_fresh_watch() -> None:
+    """order-protocol.md section 5."""
     names = [name for name in ProtectionFacts.__slots__ if name != "price_age_ms"]
     seen = set()
     for flags in product([False, True], repeat=len(names)):

@@ -193,6 +193,7 @@ def test_size_for_any_request_keeps_within_risk_and_every_cap(wanted: SizeReques
 
 @given(requests(), st.integers(20, 2_000))
 def test_size_for_any_request_can_be_sold_five_percent_below_the_stop(wanted: SizeRequest, stop_bps: int) -> None:
+    """order-protocol.md section 5."""
     stop = wanted.price.shifted_bps(-stop_bps)
     answer = size_entry(wanted, Levels(stop, wanted.price.shifted_bps(600), step("levels")))
     if isinstance(answer, Sized):

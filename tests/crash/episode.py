@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import signal
 import time
 from collections import Counter
@@ -13,7 +12,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -396,8 +394,3 @@ def _like(value: Decimal, example: Decimal) -> Decimal:
     exponent = example.normalize().as_tuple().exponent
     assert isinstance(exponent, int)
     return value.quantize(Decimal(1).scaleb(min(0, exponent)))
-
-
-def remove_world(folder: Path) -> None:
-    """Forget an episode that showed nothing."""
-    shutil.rmtree(folder, ignore_errors=True)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.crash.databases import Database
-from tests.crash.episode import QUIET_WITHIN_S, Episode, NodeEnded, remove_world
+from tests.crash.episode import QUIET_WITHIN_S, Episode, NodeEnded
 from tests.crash.referee import Finding
 from tests.crash.scenarios import SCENARIOS
 from tests.crash.stage import ChildEnded, Stage
-from tests.crash.worlds import Template, copy_world
+from tests.crash.worlds import Template, copy_world, remove_world
 
 # Scenarios wait far more than they work.
 _AT_ONCE = 3

@@ -71,6 +71,7 @@ async def test_fault_01_kill_before_the_signal_is_committed_then_its_sender_repe
 
 
 async def test_fault_02_kill_before_the_answer_then_the_repeat_gets_the_same_signal(bed: Bed) -> None:
+    """order-protocol.md section 8."""
     episode = await _killed_at(bed, Point.INBOX_COMMITTED)
     assert len(episode.signals) == 1
 
@@ -95,6 +96,7 @@ async def test_fault_06_kill_between_answer_and_record_then_found_and_never_sent
 
 
 async def test_fault_07_kill_after_the_fill_then_protected_by_the_next_process(bed: Bed) -> None:
+    """order-protocol.md section 5."""
     await _killed_at(bed, Point.PROTECTION_INTENT_COMMITTED)
 
 

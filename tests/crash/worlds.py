@@ -121,3 +121,8 @@ def copy_world(template: Template, folder: Path, database: str) -> World:
     create_counts(folder / "points.bin")
     (folder / "published.txt").touch()
     return World(folder, database, template.source_id, template.people, template.notes_before)
+
+
+def remove_world(folder: Path) -> None:
+    """Forget an episode that showed nothing."""
+    shutil.rmtree(folder, ignore_errors=True)

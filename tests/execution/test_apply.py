@@ -18,6 +18,7 @@ def _count(desk: Desk, table: str) -> int:
 
 
 def test_fill_when_told_three_times_then_booked_once(tmp_path: Path) -> None:
+    """order-protocol.md section 2."""
     with journal_desk(tmp_path) as desk:
         (sent,) = desk.claim(desk.entry())
         for _ in range(3):
@@ -48,6 +49,7 @@ def test_answer_when_of_an_earlier_attempt_then_ignored(tmp_path: Path) -> None:
 
 
 def test_fill_when_order_had_ended_then_booked_and_incident_opened(tmp_path: Path) -> None:
+    """order-protocol.md section 2."""
     with journal_desk(tmp_path) as desk:
         (sent,) = desk.claim(desk.entry())
         desk.apply(Outcome(sent.id, report_of(OrderState.EXPIRED)))

@@ -33,6 +33,7 @@ def test_fault_18_entry_when_older_than_its_time_then_denied_as_stale(tmp_path: 
 
 
 def test_entry_when_gate_closes_then_denied_with_its_reason(tmp_path: Path) -> None:
+    """order-protocol.md section 3."""
     with journal_desk(tmp_path) as desk:
         order = desk.entry()
         claim = desk.db.write_now(
@@ -45,6 +46,7 @@ def test_entry_when_gate_closes_then_denied_with_its_reason(tmp_path: Path) -> N
 
 
 def test_entry_when_claimed_twice_then_sent_once(tmp_path: Path) -> None:
+    """order-protocol.md section 3."""
     with journal_desk(tmp_path) as desk:
         order = desk.entry()
         assert len(desk.claim(order)) == 1
@@ -58,6 +60,7 @@ def test_exit_when_nothing_is_held_then_denied(tmp_path: Path) -> None:
 
 
 def test_exit_when_another_sell_is_in_doubt_then_only_the_rest_is_sold(tmp_path: Path) -> None:
+    """order-protocol.md section 4."""
     with journal_desk(tmp_path) as desk:
         lot = desk.bought()
         stop = desk.leg(lot, Leg.STOP, quantity="0.0002")
@@ -105,6 +108,7 @@ def test_sells_when_filled_but_not_booked_then_still_counted(tmp_path: Path) -> 
 
 
 def test_process_when_started_again_then_sent_is_unknown_and_nothing_is_sent(tmp_path: Path) -> None:
+    """order-protocol.md section 2."""
     with journal_desk(tmp_path) as desk:
         (sent,) = desk.claim(desk.entry())
         waiting = desk.entry()

@@ -37,6 +37,7 @@ from tradewind.venues.errors import (
     ],
 )
 def test_error_when_met_on_an_entry_then_only_proof_counts(tmp_path: Path, error: Exception, event: type) -> None:
+    """order-protocol.md section 3."""
     with journal_desk(tmp_path) as desk:
         assert isinstance(event_of(desk.entry(), error, desk.clock.now()), event)
 

@@ -62,6 +62,7 @@ async def test_fault_25_answer_503_when_executed_or_not_then_fate_is_found_out(
 
 
 async def test_fault_34_connection_when_cut_before_execution_then_sent_again_under_a_new_id(tmp_path: Path) -> None:
+    """order-protocol.md section 1."""
     async with world(tmp_path) as place:
         people = place.people([PlanName.PRO])
         await place.start_platform()

@@ -10,6 +10,7 @@ from tradewind.core.plan import PlanName
 
 
 async def test_open_alert_when_three_accounts_then_each_is_filled_once_and_protected(tmp_path: Path) -> None:
+    """order-protocol.md section 5."""
     async with world(tmp_path) as place:
         people = place.people([PlanName.PRO, PlanName.FLEX, PlanName.ENTERPRISE])
         await place.start_platform()

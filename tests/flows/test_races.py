@@ -82,6 +82,7 @@ async def test_hand_sell_when_not_executed_at_first_then_sent_again(tmp_path: Pa
 
 
 async def test_hand_sells_when_two_at_once_then_never_the_coins_of_a_lot(tmp_path: Path) -> None:
+    """order-protocol.md section 4."""
     async with world(tmp_path) as place:
         (person,) = place.people([PlanName.PRO])
         await place.start_platform()
@@ -138,6 +139,7 @@ async def test_cancel_when_the_venue_is_busy_then_tried_again_and_never_counted_
 
 
 async def test_exit_when_refused_again_and_again_then_protected_meanwhile_and_told(tmp_path: Path) -> None:
+    """order-protocol.md section 4."""
     async with world(tmp_path) as place:
         (person,) = place.people([PlanName.PRO])
         await place.start_platform()

@@ -130,7 +130,7 @@ async def test_fault_39_stream_when_cut_during_a_fill_then_filled_in_after_the_r
 
 
 async def test_orders_when_not_ours_then_counted_and_left_alone(tmp_path: Path) -> None:
-    """product.md E8: orders at the venue that are not ours are left alone and reported."""
+    """order-protocol.md section 4: product.md E8: orders at the venue that are not ours are left alone and reported."""
     async with world(tmp_path) as place:
         (person,) = place.people([PlanName.PRO])
         await place.start_platform()

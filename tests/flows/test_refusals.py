@@ -95,6 +95,7 @@ async def test_keys_when_unfit_then_refused_each_with_its_own_words_and_nothing_
 
 
 async def test_accounts_when_paused_poor_or_dry_then_skipped_or_denied_and_counted(tmp_path: Path) -> None:
+    """order-protocol.md section 2."""
     async with world(tmp_path) as place:
         paused, poor, dry, off, fine = place.people([PlanName.PRO] * 5)
         await place.start_platform()

@@ -85,6 +85,7 @@ def test_random_ids_when_clock_stands_or_goes_back_then_still_sort_as_made() -> 
 
 
 def test_random_ids_when_made_then_are_uuids_of_version_seven() -> None:
+    """order-protocol.md section 1."""
     clock = ManualClock()
     text = RandomIds(clock).new()
     assert [len(part) for part in text.split("-")] == [8, 4, 4, 4, 12]

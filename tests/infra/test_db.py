@@ -122,6 +122,7 @@ async def test_after_commit_when_the_write_fails_then_is_not_called(db: Db) -> N
 
 
 async def test_fault_68_write_when_the_commit_fails_then_it_is_in_doubt_and_told(db: Db) -> None:
+    """order-protocol.md section 3."""
     told: list[str] = []
     db.on_doubt = lambda: told.append("doubt")
 

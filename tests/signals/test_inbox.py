@@ -1,4 +1,4 @@
-"""Accept once, hand out in order, record the end: on a real database."""
+"""Accept once, hand out in order, record the end: on a real database (order-protocol.md sections 4 and 8)."""
 
 from __future__ import annotations
 

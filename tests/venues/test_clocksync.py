@@ -99,6 +99,7 @@ def test_observe_when_answer_is_no_time_of_a_venue_then_not_believed(stated: int
 
 
 async def test_confirmed_when_only_our_clock_moves_then_it_stays() -> None:
+    """order-protocol.md section 3."""
     clock = ManualClock()
     it = measured(clock)
     confirmed = it.confirmed_ms

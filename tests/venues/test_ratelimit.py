@@ -28,6 +28,7 @@ async def take(it: IpBudget, lane: Lane, weight: int) -> Permit:
 
 
 async def test_reserve_when_lanes_fill_up_then_reads_stop_first_and_exits_use_all() -> None:
+    """order-protocol.md section 3."""
     it = budget(ManualClock())
     await take(it, Lane.READ, 80)
     for lane, fits in ((Lane.READ, 0), (Lane.QUERY, 10), (Lane.ENTRY, 5), (Lane.EXIT, 5)):

@@ -72,6 +72,8 @@ def _close_peer_of(transport: Transport) -> None:
 
 
 def test_request_when_kept_connection_dies_after_the_write_then_answer_is_lost_and_nothing_is_resent(run: Run) -> None:
+    """order-protocol.md section 3."""
+
     async def handler(conversation: Conversation) -> None:
         await conversation.request()
         await conversation.say(reply(b"{}"))
@@ -242,6 +244,8 @@ def test_close_when_requests_are_on_their_way_then_they_end_and_later_ones_are_n
 
 
 def test_dialed_socket_when_open_then_unsent_bytes_die_with_it(run: Run) -> None:
+    """order-protocol.md section 3."""
+
     async def scenario(server: RawServer, transport: Transport) -> None:
         await transport.request(GET)
         (connection,) = transport._pool._idle

@@ -136,6 +136,7 @@ async def test_place_when_latch_is_shut_then_not_sent_and_not_signed() -> None:
 
 
 async def test_place_when_latch_shuts_after_signing_then_not_a_byte_leaves() -> None:
+    """order-protocol.md section 3."""
     async with venue() as (script, client):
         signer, is_open = Signer(), [True]
         signer.before_sign = is_open.clear
@@ -151,6 +152,7 @@ async def test_place_when_latch_shuts_after_signing_then_not_a_byte_leaves() -> 
 
 
 async def test_place_when_time_runs_out_between_signing_and_writing_then_not_a_byte_leaves() -> None:
+    """order-protocol.md section 3."""
     async with venue() as (script, client):
 
         class SlowSigner(Signer):
@@ -166,6 +168,7 @@ async def test_place_when_time_runs_out_between_signing_and_writing_then_not_a_b
 
 
 async def test_place_when_account_is_of_another_environment_then_not_sent() -> None:
+    """order-protocol.md section 7."""
     async with venue() as (script, client):
         with pytest.raises(NotSent) as caught:
             await client.place(Signer(environment=Environment.LIVE), buy(), window(client))

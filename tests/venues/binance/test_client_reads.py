@@ -71,6 +71,7 @@ async def test_find_order_when_venue_says_it_does_not_exist_then_none() -> None:
 async def test_fault_26_find_order_when_answer_is_no_answer_then_never_none(
     answer: Any, kind: type[VenueError]
 ) -> None:
+    """order-protocol.md section 2."""
     async with venue() as (script, client):
         script.on("GET", "/api/v3/order", answer)
         with pytest.raises(kind):

@@ -139,6 +139,7 @@ def test_oco_call_when_legs_do_not_belong_together_then_value_error(orders: Plac
 
 
 def test_cancel_call_when_venue_id_is_known_then_by_it() -> None:
+    """order-protocol.md section 2."""
     call = cancel_call(ref("28"))
     assert (call.method, call.path, params(call)) == ("DELETE", "/api/v3/order", {"symbol": "BTCUSDT", "orderId": "28"})
 

@@ -130,10 +130,12 @@ def test_judge_placement_when_answer_is_on_a_list_then_says_what_it_proves(error
     ],
 )
 def test_judge_placement_when_answer_is_on_no_list_then_unknown(error: ApiError) -> None:
+    """order-protocol.md section 3."""
     assert judge_placement(error).proof is UNKNOWN
 
 
 def test_fault_35_judge_placement_when_duplicate_then_unknown_as_the_order_exists() -> None:
+    """order-protocol.md section 1."""
     assert judge_placement(ApiError(400, -2010, "Duplicate order sent.")) == Verdict(UNKNOWN, DUPLICATE_ID)
 
 
