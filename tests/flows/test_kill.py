@@ -3,68 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import re
 import signal
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-from tests.support.platform import FAST_ORDERS, World, open_alert, world
+import pytest
+from tests.support.platform import open_alert, world
+from tests.support.served import environment_of, served
 
 from tradewind.core.plan import PlanName
 
 ORDER_CALLS = ["POST /api/v3/order"]
 _START_S = 40.0
-
-
-def _environment(place: World) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-    paper = "TRADEWIND_VENUES__BINANCE__PAPER"
-    return {
-        **kept,
-        "TRADEWIND_DATA_DIR": str(place.settings.data_dir),
-        "TRADEWIND_KEK_FILE": str(place.settings.kek_file),
-        f"{paper}__REST_URL": place.addresses.rest_url,
-        f"{paper}__WS_API_URL": place.addresses.ws_api_url,
-        f"{paper}__STREAM_URL": place.addresses.stream_url,
-        "TRADEWIND_ORDERS__SEND_BY_MS": str(FAST_ORDERS.send_by_ms),
-        "TRADEWIND_ORDERS__REQUEST_TIMEOUT_MS": "4000",
-        "TRADEWIND_ORDERS__RECV_WINDOW_MS": str(FAST_ORDERS.recv_window_ms),
-        "TRADEWIND_ORDERS__VENUE_PROCESSING_MS": str(FAST_ORDERS.venue_processing_ms),
-        "PYTHONUNBUFFERED": "1",
-    }
-
-
-@contextlib.asynccontextmanager
-async def served(place: World) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run `tradewind serve` as a process of its own; killed by its id at the end, whatever happens."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tradewind", "serve", "--port", "0"),
-        env=_environment(place),
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stderr is not None
-    lines: list[str] = []
-    try:
-        async with asyncio.timeout(_START_S):
-            while True:
-                line = (await process.stderr.readline()).decode()
-                assert line, "".join(lines)
-                lines.append(line)
-                found = re.search(r"listening.*url=(http://[\d.:]+)", line)
-                if found is not None:
-                    place.url = found.group(1)
-                    break
-        drain = asyncio.create_task(process.stderr.read())
-        yield process
-        drain.cancel()
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+# The command keeps its data in a file so far.
+pytestmark = pytest.mark.database("sqlite")
 
 
 async def test_process_when_killed_between_acceptance_and_answer_then_one_order_protected(tmp_path: Path) -> None:
@@ -99,7 +52,7 @@ async def test_serve_when_another_runs_on_the_database_then_refused_in_words(tmp
         async with served(place):
             second = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "tradewind", "serve", "--port", "0"),
-                env=_environment(place),
+                env=environment_of(place),
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
             )

@@ -71,11 +71,14 @@ async def test_start_when_nothing_happened_then_every_account_is_green_without_d
         for person in people:
             await place.link(person)
         await _bought(place, people[0])
+        for person in people:
+            await place.protected(person)
         await place.stop_platform()
         await place.start_platform()
         for person in people:
             report = await _green(place, person, "start")
-            assert (report["differences"], report["not_ours"]) == (0, 0)
+            assert report["details"] == []
+            assert report["not_ours"] == 0
         status, overview = await place.call("GET", "/recovery", place.operator)
         assert status == 200
         assert [each["accounts"] for each in overview["outstanding"]] == [0]

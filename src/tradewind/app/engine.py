@@ -22,6 +22,7 @@ from tradewind.core.ids import AccountId, OrderId
 from tradewind.core.instrument import Instrument
 from tradewind.core.order import RESTING, Order, OrderState
 from tradewind.execution.account_look import AccountLook, Followed
+from tradewind.execution.adoption import Adoption
 from tradewind.execution.apply import Applier
 from tradewind.execution.board import FanBoards
 from tradewind.execution.bookcheck import BookCheck
@@ -43,6 +44,8 @@ from tradewind.execution.protect import Protector
 from tradewind.execution.reconcile import Reconciler
 from tradewind.execution.recorder import Recorder
 from tradewind.execution.recovery import Recovery
+from tradewind.execution.restore_book import RestoreBook
+from tradewind.execution.restoring import doubt_intended
 from tradewind.execution.submit import Submitter
 from tradewind.execution.triggers import Triggers
 from tradewind.execution.worker import SignalWorker
@@ -123,6 +126,7 @@ class Engine:
         if left_alone:
             _log.warning("app.engine.left_alone", orders=list(left_alone), reason="written by a later release")
         self.recovery.unreadable = frozenset(left_alone.values())
+        await self._take_restore()
         undone = await self.db.write(lambda tx: self.journal.recover(tx, self.clock.now()))
         reached(Point.RECOVERY_COMMITTED)
         doubtful = [each for each in undone if each.state not in (OrderState.INTENDED, *RESTING)]
@@ -142,6 +146,16 @@ class Engine:
                 # A position at a venue that is switched off: it cannot be watched, and must not stop the start.
                 _log.error("app.engine.position_without_venue", venue=venue, symbol=symbol, code=error.code)
         return undone
+
+    async def _take_restore(self) -> None:
+        """After a backup was put back: what stood INTENDED in it may have left, and is asked about first."""
+        restore = await self.recovery.restores.load()
+        if restore is None:
+            return
+        venue_now = self.dispatcher.venue_now
+        moved = await self.db.write(lambda tx: doubt_intended(tx, self.journal, restore, venue_now, self.clock.now()))
+        if moved:
+            _log.warning("app.engine.restored", restore_id=restore.id, since=restore.since, in_doubt=len(moved))
 
     async def run(self, undone: list[Order]) -> None:
         """Run until cancelled; entries last."""
@@ -229,23 +243,26 @@ def build_engine(
     dispatcher = Dispatcher(db, journal, recorder, submitter, latch, clock, roster.entry_gate)
     reconciler = _reconciler(db, journal, recorder, desk, clock, dispatcher, numbers)
     ended = EndedWatch(db, journal, reconciler, submitter, desk, clock)
-    look = AccountLook(db, reconciler, ended, desk, clock)
-    recovery = Recovery(
-        db,
-        ids,
-        clock,
-        look,
-        dispatcher.enqueue,
-        credentials.note,
-        desk.is_blind,
-        numbers.quiet_s,
-        numbers.doubtful_s,
-    )
-    roster.is_held = recovery.is_held
     cancels = CancelDesk(db, journal, recorder, submitter, clock)
     exits = ExitDesk(db, journal, recorder, dispatcher, submitter, cancels, clock)
     triggers = Triggers(clock, numbers.stop_escalation_s)
     protector = Protector(db, journal, dispatcher, exits, desk, clock, triggers, numbers.trailing)
+    recovery = Recovery(
+        db,
+        ids,
+        clock,
+        AccountLook(db, reconciler, ended, desk, clock),
+        Adoption(db, journal, recorder, cancels, desk, clock, desk.find, roster.mandates_of),
+        RestoreBook(db),
+        dispatcher.enqueue,
+        credentials.note,
+        desk.is_blind,
+        lambda _account_id: protector.rounds.wake.set(),
+        numbers.quiet_s,
+        numbers.doubtful_s,
+    )
+    roster.is_held = recovery.is_held
+    protector.rounds.stands_aside = lambda key: recovery.restores.stands_aside(key[0])
     listener = Listener(db, ids, recorder, recovery, desk, clock)
     decider = Decider(ids, roster, desk, numbers.max_age_s)
     book_check = BookCheck(desk, numbers.depth_rules, numbers.depth_timeout_s)

@@ -20,6 +20,7 @@ from tradewind.app.emergency import EmergencyRoom, build_emergency
 from tradewind.app.engine import Engine, EngineNumbers, build_engine
 from tradewind.app.follow import AccountFollower, Places
 from tradewind.app.paper import PaperKeys, PaperVenue, built_in_paper
+from tradewind.app.restore import high_water
 from tradewind.app.roster import PlatformRoster, PlatformSwitches
 from tradewind.app.web import Rooms, build_asgi
 from tradewind.audit.service import Audit
@@ -35,6 +36,7 @@ from tradewind.identity.service import Identity
 from tradewind.infra.bus import InProcessBus
 from tradewind.infra.clock import Clock, SystemClock
 from tradewind.infra.db import Db, Tx
+from tradewind.infra.high_water import HighWater
 from tradewind.infra.ids import Ids, RandomIds
 from tradewind.infra.log import logger
 from tradewind.infra.outbox import Outbox
@@ -70,6 +72,7 @@ class App:
     emergency: EmergencyRoom
     follower: AccountFollower
     paper: PaperVenue | None
+    high_water: HighWater
     is_ready: asyncio.Event
 
     async def run(self) -> None:
@@ -91,6 +94,7 @@ class App:
             tasks.create_task(self.venues.run(), name="venues")
             tasks.create_task(self.outbox.drain(), name="outbox")
             tasks.create_task(self.hub.run(), name="hub")
+            tasks.create_task(self.high_water.run(), name="high water")
             tasks.create_task(run_housekeeping(self.db, self.clock), name="housekeeping")
             await self.market.start()
             tasks.create_task(self.market.run(), name="market")
@@ -185,7 +189,10 @@ def build(settings: Settings, *, clock: Clock | None = None, web: Callable[[Room
     )
     follower = AccountFollower(db, bus, accounts, signer, engine, places)
     outbox, is_ready = Outbox(db, bus, clock), asyncio.Event()
-    return App(settings, asgi, db, clock, venues, market, outbox, hub, engine, emergency, follower, paper, is_ready)
+    mark = high_water(db, settings, clock)
+    return App(
+        settings, asgi, db, clock, venues, market, outbox, hub, engine, emergency, follower, paper, mark, is_ready
+    )
 
 
 def needs_built_in_paper(settings: Settings) -> bool:

@@ -13,7 +13,7 @@ from tradewind.accounts.service import Accounts
 from tradewind.billing.service import Billing
 from tradewind.core.gate import Closed, CredentialState, GateInputs, gate
 from tradewind.core.gate_text import GateCode
-from tradewind.core.ids import AccountId, OrderId, SourceId
+from tradewind.core.ids import AccountId, OrderId, SourceId, UserId
 from tradewind.core.instrument import Environment, VenueName
 from tradewind.core.mandate import Mandate
 from tradewind.core.order import GateKind, Order
@@ -64,6 +64,11 @@ class PlatformRoster:
     def mandates(self, tx: Tx, source_id: SourceId) -> Sequence[Mandate]:
         """Return all mandates on a source."""
         return [mandate for mandate, _ in self.mandates_room.load_for_source(tx, source_id)]
+
+    def mandates_of(self, tx: Tx, user_id: UserId, account_id: AccountId) -> Sequence[Mandate]:
+        """Return an account's mandates, oldest first, those that are on before those that are off."""
+        own = [each for each in self.mandates_room.list_of(tx, user_id) if each.account_id == account_id]
+        return sorted(own, key=lambda each: not each.is_enabled)
 
     def facts(self, tx: Tx, account_ids: Sequence[AccountId], now: datetime) -> Mapping[AccountId, AccountFacts]:
         """Return the facts of these accounts; those that are gone are missing."""

@@ -19,11 +19,14 @@ import typer
 import uvicorn
 
 from tradewind.app import App, build
+from tradewind.app.restore import begin_restore, demand_complete
 from tradewind.cli.start import create_first_kek, created_db, owner_lock, settings_of
 from tradewind.config import Settings
 from tradewind.core.errors import Conflict, InvalidInput, Unavailable
 from tradewind.infra import log
+from tradewind.infra.clock import SystemClock
 from tradewind.infra.db import CommitInDoubt, OwnerLost, integrity_problem, shown_address
+from tradewind.infra.ids import RandomIds
 from tradewind.sim.exchange_store import StoreBusy
 from tradewind.sim.tape import TapeError
 
@@ -37,6 +40,13 @@ def serve(
     context: typer.Context,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65_535)] = None,
+    after_restore: Annotated[
+        bool,
+        typer.Option(
+            "--after-restore",
+            help="A backup was put back: adopt from the venues what our orders did since, account by account.",
+        ),
+    ] = False,
 ) -> None:
     """Run the platform until it is told to stop (Ctrl-C or SIGTERM)."""
     settings = settings_of(context)
@@ -45,18 +55,20 @@ def serve(
     lock = owner_lock(settings)
     lock.acquire()
     try:
-        prepare(settings)
+        prepare(settings, after_restore=after_restore)
         with _listener(settings.host, settings.port) as listener:
             _run(settings, listener)
     finally:
         lock.release()
 
 
-def prepare(settings: Settings) -> None:
+def prepare(settings: Settings, *, after_restore: bool = False) -> None:
     """Give an empty database its schema and, on the first start, a key.
 
-    Raises Conflict for an older schema, Unavailable for a damaged file: orders are not built on what cannot be read.
+    Raises Conflict for an older schema, and for a database that has forgotten something unless it is told so;
+    Unavailable for a damaged file: orders are not built on what cannot be read.
     """
+    clock = SystemClock()
     with created_db(settings) as db:
         if (problem := integrity_problem(db)) is not None:
             raise Unavailable(
@@ -64,6 +76,15 @@ def prepare(settings: Settings) -> None:
                 f"{shown_address(settings.database_url)} is damaged: {problem}. Nothing was started. Restore a backup.",
             )
         create_first_kek(db, settings)
+        if after_restore:
+            restore = begin_restore(db, settings, clock, RandomIds(clock))
+            typer.echo(
+                f"Nothing is known of the time since {restore.since:%Y-%m-%d %H:%M:%S} UTC: what our orders did since "
+                "is adopted from the venues, account by account. `tradewind recovery` shows how far it is.",
+                err=True,
+            )
+        else:
+            demand_complete(db, settings, clock)
 
 
 def _listener(host: str, port: int) -> socket.socket:

@@ -68,6 +68,15 @@ def entry_levels(signal: Signal, mandate: Mandate, instrument: Instrument, price
     return Levels(stop, target, said)
 
 
+def default_levels(mandate: Mandate, instrument: Instrument, price: Price) -> tuple[Price, Price] | None:
+    """Set stop and target by the mandate alone; None where the market's tick leaves no room for a stop."""
+    stop = _stop_on_tick(instrument, price, EXACT.multiply(price.value, ONE - mandate.stop_bps / BPS))
+    if stop is None:
+        return None
+    target = EXACT.multiply(price.value, ONE + mandate.target_bps / BPS)
+    return stop, _target_on_tick(instrument, price, target)
+
+
 def is_comparable(signal_quote: Asset | None, quote: Asset) -> bool:
     """Say whether a price in the signal's quote is a price in ours; dollars of all kinds are."""
     if signal_quote is None or signal_quote == quote:

@@ -74,6 +74,12 @@ class Looked:
         if len(self.differences) < _TOLD_MAX:
             self.differences.append(Difference(kind, symbol, **words))
 
+    def include(self, before: Looked) -> None:
+        """Take in what was found and done before this look."""
+        self.fills += before.fills
+        self.weight += before.weight
+        self.differences[:0] = before.differences
+
     def rows(self) -> list[dict[str, Any]]:
         """Return the differences as they are stored."""
         return [asdict(each) for each in self.differences]

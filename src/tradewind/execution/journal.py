@@ -198,6 +198,12 @@ class Journal:
         reached(Point.EXIT_CLAIM_WRITTEN)
         return Claim(tuple(move.after for move in moved), ())
 
+    def claim_all(self, tx: Tx, found: Sequence[Order], venue_now: VenueNow, now: datetime) -> list[Order]:
+        """INTENDED -> SENT for orders that may have left in a part of the journal that is gone; nothing is sent."""
+        self.owner.demand(tx)
+        moved = self._move_all(tx, [(order, self._claimed(order, venue_now, now)) for order in found], now)
+        return [move.after for move in moved]
+
     def deny(self, tx: Tx, order: Order, reason: str, now: datetime) -> list[Moved]:
         """Deny an order that has not been claimed."""
         return self._move_all(tx, [(order, Denied(now, reason))], now)

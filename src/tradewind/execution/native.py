@@ -32,10 +32,17 @@ def draw_up(
     The intent is None where the lot has one already.
     """
     legs = LEGS if isinstance(wanted, OcoWanted) else (Leg.STOP,)
-    if past:
+    if _belong_together(past, legs):
         return None, [_again(journal, wanted, past, leg, now) for leg in legs]
     intent = _intent(journal, holding, now)
     return intent, [_first(journal, intent, holding, instrument, wanted, leg, now) for leg in legs]
+
+
+def _belong_together(past: Sequence[Order], legs: Sequence[Leg]) -> bool:
+    """Say whether the newest of these legs were drawn up as one; those adopted after a restore were not."""
+    newest = {order.leg: order for order in sorted(past, key=lambda order: order.generation)}
+    drawn = {(newest[leg].intent_id, newest[leg].generation) if leg in newest else None for leg in legs}
+    return len(drawn) == 1 and None not in drawn
 
 
 def user_cancels(past: Sequence[Order], cancelled_by_us: Collection[str]) -> int:

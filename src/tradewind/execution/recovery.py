@@ -18,8 +18,10 @@ from tradewind.core.money import Asset
 from tradewind.core.order import Order, OrderState
 from tradewind.execution import store
 from tradewind.execution.account_look import AccountLook, Followed, Looked, weight_of
+from tradewind.execution.adoption import Adoption
 from tradewind.execution.outcomes import Moved
-from tradewind.execution.recovery_report import Held, add, put_report
+from tradewind.execution.recovery_report import Held, Outstanding, add, put_report, seconds_for
+from tradewind.execution.restore_book import RestoreBook
 from tradewind.infra.clock import Clock, to_ms
 from tradewind.infra.db import CommitInDoubt, Db
 from tradewind.infra.ids import Ids
@@ -52,18 +54,6 @@ _CROSS_CHECK_PERCENT = 10
 _STREAM_LATE_MS = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Outstanding:
-    """What is still to be found out at one venue, and the seconds in which its own limits allow that."""
-
-    client: VenueClient
-    accounts: int
-    weight: int
-    within_s: int | None
-    doubts: int
-    doubts_within_s: int | None
-
-
 @dataclass(slots=True)
 class _Account:
     followed: Followed
@@ -88,9 +78,13 @@ class Recovery:
     ids: Ids
     clock: Clock
     accounts: AccountLook
+    adoption: Adoption
+    restores: RestoreBook
     on_released: Callable[[Sequence[Order]], None]
     on_credential: Callable[[AccountId, str | None], None]
     is_blind: Callable[[AccountId], bool]
+    # After a restore: what stood aside for this account may go on.
+    on_reconciled: Callable[[AccountId], None]
     # How often an account is compared with its venue: quiet, or doubtful (no stream, key refused).
     quiet_s: float
     doubtful_s: float
@@ -112,6 +106,9 @@ class Recovery:
         """Take an account: its entries wait until it was looked at; called again with a new key."""
         cause = "linked" if self._is_started else "start"
         held = Held(cause, self.clock.now(), self.ids.new())
+        restore = self.restores.pending(followed.account_id)
+        if restore is not None:
+            held.cause, held.restore_id = "restore", restore.id
         # One look once the stream is live says it all; without a stream the look comes first.
         account = _Account(followed, held, self.clock.monotonic() + _STREAM_GRACE_S, cause)
         account.has_business = followed.account_id in self.at_stake
@@ -300,7 +297,7 @@ class Recovery:
 
     async def _look(self, account: _Account) -> None:
         account_id = account.followed.account_id
-        looked = await self.accounts.look(account.followed)
+        looked = await self._compare(account)
         reached(Point.RECOVERY_LOOKED)
         self.on_credential(account_id, None)
         account.looked_at = self.clock.monotonic()
@@ -320,6 +317,21 @@ class Recovery:
         if is_green:
             account.held = None
             await self._release(account_id, held)
+
+    async def _compare(self, account: _Account) -> Looked:
+        """Look at an account; after a restore also take over what our orders did in the part that is gone."""
+        followed = account.followed
+        looked = await self.accounts.look(followed)
+        restore = self.restores.pending(followed.account_id)
+        if restore is None or looked.in_doubt:
+            # What the journal itself has in doubt is found out first: a position it opens may be the one adopted for.
+            return looked
+        adopted = Looked()
+        adopted.include(looked)
+        await self.adoption.adopt(followed, restore, adopted)
+        after = await self.accounts.look(followed)
+        after.include(adopted)
+        return after
 
     def _waits_for(self, account: _Account, looked: Looked) -> str:
         """Say what an account still waits for; empty when nothing."""
@@ -341,6 +353,9 @@ class Recovery:
         return bool(looked.short) and dict(looked.short) != account.short
 
     async def _release(self, account_id: AccountId, held: Held) -> None:
+        if held.restore_id is not None:
+            await self.restores.reconciled(account_id, self._known)
+            self.on_reconciled(account_id)
         waiting = await self.db.read(lambda tx: store.list_not_ended(tx, account_id))
         self.on_released([each.order for each in waiting if each.order.state is OrderState.INTENDED])
         took_ms = int((self.clock.now() - held.since).total_seconds() * 1_000)
@@ -366,10 +381,3 @@ class Recovery:
     async def _write(self, account: _Account, held: Held, *, is_green: bool) -> None:
         now = self.clock.now()
         await self.db.write(lambda tx: put_report(tx, account.followed, held, is_green=is_green, now=now))
-
-
-def seconds_for(weight: int, limit_a_minute: int | None) -> int | None:
-    """Return how long a venue's budget takes to allow this much; what fits into the present minute takes none."""
-    if limit_a_minute is None:
-        return None
-    return max(0, -(-weight // max(1, limit_a_minute)) - 1) * 60

@@ -11,6 +11,19 @@ from tradewind.execution.account_look import Difference, Followed, Looked
 from tradewind.infra import outbox
 from tradewind.infra.db import Tx
 from tradewind.infra.outbox import Note
+from tradewind.venues.base import VenueClient
+
+
+@dataclass(frozen=True, slots=True)
+class Outstanding:
+    """What is still to be found out at one venue, and the seconds in which its own limits allow that."""
+
+    client: VenueClient
+    accounts: int
+    weight: int
+    within_s: int | None
+    doubts: int
+    doubts_within_s: int | None
 
 
 @dataclass(slots=True)
@@ -79,3 +92,10 @@ def _notice(followed: Followed, held: Held, differences: Sequence[Difference], n
         ),
     }
     return Note("notice", followed.user_id, payload)
+
+
+def seconds_for(weight: int, limit_a_minute: int | None) -> int | None:
+    """Return how long a venue's budget takes to allow this much; what fits into the present minute takes none."""
+    if limit_a_minute is None:
+        return None
+    return max(0, -(-weight // max(1, limit_a_minute)) - 1) * 60

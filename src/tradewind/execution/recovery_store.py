@@ -26,7 +26,9 @@ def put_report(tx: Tx, values: Mapping[str, Any]) -> None:
     changed = tx.execute(update(recovery_reports).where(recovery_reports.c.id == row["id"]).values(row))
     if changed.rowcount == 0:
         tx.execute(insert(recovery_reports), [row])
-        old = recovery_reports.c.started_at < row["started_at"] - _KEEP
+        # Those of a restore say who has been reconciled after it: they stay.
+        is_old = recovery_reports.c.started_at < row["started_at"] - _KEEP
+        old = and_(is_old, recovery_reports.c.restore_id.is_(None))
         tx.execute(delete(recovery_reports).where(recovery_reports.c.account_id == row["account_id"], old))
 
 

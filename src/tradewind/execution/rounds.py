@@ -22,6 +22,8 @@ from tradewind.infra.wake import Wake
 
 Key = tuple[AccountId, str]
 
+# A key that stands aside is thought of again after this.
+_ASIDE_S = 0.5
 # Never spin: a time that has just passed is looked at this much later.
 _LEAST_PAUSE = timedelta(milliseconds=10)
 # Longest wait of a look that can wait, while something more urgent is on its way.
@@ -50,6 +52,8 @@ class Rounds:
     wake: Wake
     # Says whether a look that can wait may start now.
     has_room: Callable[[], bool] = _always
+    # Keys that must not be handed out yet: a restored account's, until it has been reconciled.
+    stands_aside: Callable[[Key], bool] = lambda _key: False
     _places: dict[Key, _Place] = field(default_factory=dict)
     _ready: deque[Key] = field(default_factory=deque)
     _due: list[tuple[datetime, Key]] = field(default_factory=list)
@@ -75,6 +79,9 @@ class Rounds:
         while self._ready and len(taken) < limit:
             key = self._ready.popleft()
             place = self._places[key]
+            if self.stands_aside(key):
+                self._put_off(key, place)
+                continue
             place.is_queued, place.is_dirty, place.is_busy, place.look_again_at = False, False, True, None
             taken.append(key)
         return taken
@@ -103,6 +110,10 @@ class Rounds:
         if self._patient:
             pause = min(pause, _ASK_AGAIN_S)
         await self.wake.wait(max(_LEAST_PAUSE.total_seconds(), pause))
+
+    def _put_off(self, key: Key, place: _Place) -> None:
+        place.is_queued, place.look_again_at = False, self.clock.now() + timedelta(seconds=_ASIDE_S)
+        heapq.heappush(self._due, (place.look_again_at, key))
 
     def _queue(self, key: Key, place: _Place) -> None:
         if not place.is_busy and not place.is_queued:

@@ -248,6 +248,29 @@ def find_seq(tx: Tx, signal_id: SignalId) -> int | None:
     return None if entry is None else entry.seq
 
 
+def last_seq(tx: Tx) -> int:
+    """Return the number of the newest signal; 0 without one."""
+    return store.last_seq(tx)
+
+
+def last_received_at(tx: Tx) -> datetime | None:
+    """Return when the newest signal came."""
+    return store.last_received_at(tx)
+
+
+def bases_since(tx: Tx, since: datetime) -> set[Asset]:
+    """Return the assets that signals have named since a time."""
+    return store.bases_since(tx, since)
+
+
+def bury_undone(tx: Tx, reason: str, now: datetime) -> list[SignalId]:
+    """Dead-letter every signal that nobody has decided; return which. A close among them is an alarm."""
+    found = store.list_undone(tx)
+    for entry in found:
+        _bury(tx, entry, reason, now)
+    return [entry.signal.id for entry in found]
+
+
 def load_entry(tx: Tx, signal_id: SignalId, *, visible: Collection[SourceId] | None = None) -> Entry:
     """Read a signal of one of the `visible` sources (None: of any). Raises NotFound."""
     entry = store.find_entry(tx, signal_id)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, and_, exists, insert, or_, select, update
+from sqlalchemy import Select, and_, exists, func, insert, or_, select, update
 from sqlalchemy.sql import ColumnElement
 
 from tradewind.core.ids import SignalId, SourceId
@@ -175,6 +175,29 @@ def list_worn_out(tx: Tx, now: datetime, attempts_max: int) -> list[Entry]:
     query = select(inbox).where(
         inbox.c.state == SignalState.CLAIMED, inbox.c.lease_until <= now, inbox.c.attempts >= attempts_max
     )
+    return [entry_of(row) for row in tx.execute(query.order_by(inbox.c.seq))]
+
+
+def last_seq(tx: Tx) -> int:
+    """Return the highest number given out; 0 without one."""
+    return tx.execute(select(func.max(inbox.c.seq))).scalar() or 0
+
+
+def last_received_at(tx: Tx) -> datetime | None:
+    """Return when the newest signal came."""
+    moment: datetime | None = tx.execute(select(inbox.c.received_at).order_by(inbox.c.seq.desc()).limit(1)).scalar()
+    return moment
+
+
+def bases_since(tx: Tx, since: datetime) -> set[Asset]:
+    """Assets named by signals received since a time."""
+    query = select(inbox.c.base).where(inbox.c.received_at >= since).distinct()
+    return {Asset(base) for base in tx.execute(query).scalars()}
+
+
+def list_undone(tx: Tx) -> list[Entry]:
+    """Signals that nobody has decided, oldest first."""
+    query = select(inbox).where(inbox.c.state.in_(UNDONE))
     return [entry_of(row) for row in tx.execute(query.order_by(inbox.c.seq))]
 
 

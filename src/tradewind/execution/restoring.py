@@ -1,0 +1,103 @@
+"""After a database was put back from a backup: what its journal must take for uncertain (order-protocol.md 9).
+
+Orders that stood INTENDED in the backup may have left in the part that is gone: they are asked about like any other
+in doubt, exits included, before anything is sent. Signals that were undone may have been carried out: nothing of them
+is fired again, a person may retry them. Accounts are compared and adopted one by one (adoption.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, insert, select, update
+
+from tradewind.core.ids import AccountId
+from tradewind.core.order import OrderState, OutcomeLost
+from tradewind.execution import emergency_store, store
+from tradewind.execution.emergency_store import EpochName
+from tradewind.execution.journal import Journal, VenueNow
+from tradewind.execution.outcomes import Moved
+from tradewind.execution.reconcile import RESTORED
+from tradewind.execution.recovery_tables import recovery_reports, restores
+from tradewind.execution.tables import order_events, orders
+from tradewind.infra.db import Tx
+from tradewind.infra.high_water import Mark
+from tradewind.infra.ids import Ids
+from tradewind.signals import service as signals
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """One time a backup was put back: from `since` to `at` the journal knows nothing."""
+
+    id: str
+    at: datetime
+    since: datetime
+    epoch: int
+
+
+def position(tx: Tx, now: datetime) -> Mark:
+    """Say how far the database has come."""
+    return Mark(
+        journal=tx.execute(select(func.max(order_events.c.seq))).scalar() or 0,
+        inbox=signals.last_seq(tx),
+        epoch=emergency_store.peek(tx, EpochName.OWNER),
+        at=now,
+    )
+
+
+def begin_restore(tx: Tx, ids: Ids, mark: Mark | None, now: datetime) -> Restore:
+    """Take a database that was put back into use: bump the epoch, note what is unknown, end undone signals."""
+    here = position(tx, now)
+    epoch = emergency_store.bump(tx, EpochName.OWNER, above=0 if mark is None else mark.epoch)
+    restore = Restore(ids.new(), now, _last_fact_at(tx) or now, epoch)
+    row = {"id": restore.id, "at": now, "epoch": epoch, "since": restore.since, "is_done": False}
+    tx.execute(
+        insert(restores), [{**row, "mark_seq": 0 if mark is None else mark.journal, "database_seq": here.journal}]
+    )
+    signals.bury_undone(tx, "a backup was put back: it may have been carried out in the part that is gone", now)
+    return restore
+
+
+def doubt_intended(tx: Tx, journal: Journal, restore: Restore, venue_now: VenueNow, now: datetime) -> list[Moved]:
+    """INTENDED of before the restore -> SENT -> UNKNOWN: it may have left, and is asked about first."""
+    waiting = [each.order for each in store.list_in_states(tx, [OrderState.INTENDED])]
+    found = [order for order in waiting if order.created_at <= restore.at and not order.is_known_to_venue]
+    claimed = journal.claim_all(tx, found, venue_now, now)
+    return journal.step_all(tx, [(each.id, OutcomeLost(now, RESTORED)) for each in claimed], [OrderState.SENT], now)
+
+
+def list_restores(tx: Tx) -> list[Restore]:
+    """Read every restore there was, oldest first."""
+    rows = tx.execute(select(restores).order_by(restores.c.at, restores.c.id))
+    return [Restore(row.id, row.at, row.since, row.epoch) for row in rows]
+
+
+def list_reconciled(tx: Tx, restore_id: str) -> set[AccountId]:
+    """Return the accounts that were found in order after a restore."""
+    query = select(recovery_reports.c.account_id).where(
+        recovery_reports.c.restore_id == restore_id, recovery_reports.c.green_at.is_not(None)
+    )
+    return {AccountId(account_id) for account_id in tx.execute(query).scalars()}
+
+
+def close_restores(tx: Tx, restore_ids: Sequence[str]) -> None:
+    """Every account that is followed has been reconciled after these."""
+    tx.execute(update(restores).where(restores.c.id.in_(list(restore_ids))).values(is_done=True))
+
+
+def markets_of(tx: Tx, account_id: AccountId) -> list[str]:
+    """Return the markets in which the journal has orders of an account."""
+    return list(tx.execute(select(orders.c.symbol).where(orders.c.account_id == account_id).distinct()).scalars())
+
+
+def _last_fact_at(tx: Tx) -> datetime | None:
+    """When the journal was last written; the inbox says it where there was no order yet."""
+    newest: Sequence[datetime | None] = (
+        tx.execute(select(order_events.c.at).order_by(order_events.c.seq.desc()).limit(1)).scalar(),
+        tx.execute(select(func.max(orders.c.created_at))).scalar(),
+        signals.last_received_at(tx),
+    )
+    return max((each for each in newest if each is not None), default=None)

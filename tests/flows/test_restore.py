@@ -1,0 +1,212 @@
+"""A backup of an hour ago put back: refused, then adopted from the venue; nothing twice (order-protocol.md 9)."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sqlite3
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.backup import Backup
+from tests.support.platform import Person, World, close_alert, open_alert, world
+from tests.support.served import environment_of, served
+
+from tradewind.app.restore import begin_restore, demand_complete
+from tradewind.core.errors import Conflict
+from tradewind.core.plan import PlanName
+from tradewind.infra.clock import SystemClock
+from tradewind.infra.db import Db
+from tradewind.infra.high_water import mark_file, read_mark
+from tradewind.infra.ids import RandomIds
+
+ORDER_CALLS = ["POST /api/v3/order"]
+_START_S = 40.0
+
+
+async def _opened(place: World, symbol: str = "BTCUSDT") -> None:
+    _, answer = await place.alert(open_alert(symbol))
+    await place.settled(answer["id"])
+
+
+async def _marked(place: World) -> None:
+    """Wait until the high-water mark has caught up with the database."""
+    path = mark_file(place.settings.database_url, place.settings.data_dir)
+    last = None
+    for _ in range(60):
+        mark = await asyncio.to_thread(read_mark, path)
+        seen = None if mark is None else (mark.journal, mark.inbox, mark.epoch)
+        if seen is not None and seen == last:
+            return
+        last = seen
+        await asyncio.sleep(0.7)
+    raise AssertionError("the mark never settled")
+
+
+def _restore(place: World) -> None:
+    db = Db.open(place.settings.database_url)
+    try:
+        begin_restore(db, place.settings, SystemClock(), RandomIds(SystemClock()))
+    finally:
+        db.close()
+
+
+def _demand_refused(place: World) -> str:
+    db = Db.open(place.settings.database_url)
+    try:
+        with pytest.raises(Conflict) as refused:
+            demand_complete(db, place.settings, SystemClock())
+        return refused.value.message
+    finally:
+        db.close()
+
+
+async def _adopted(place: World, person: Person) -> dict[str, Any]:
+    async def find() -> dict[str, Any] | None:
+        _, answer = await place.call("GET", f"/accounts/{person.account_id}/recovery", person)
+        found = [each for each in answer["items"] if each["cause"] == "restore" and each["green_at"]]
+        return found[0] if found else None
+
+    return dict(await place.until(find, 40))
+
+
+async def _buys(place: World, person: Person) -> list[dict[str, Any]]:
+    return [each for each in await place.venue_orders(person.uid) if each["side"] == "BUY"]
+
+
+async def test_fault_70_backup_when_put_back_then_refused_then_adopted_protected_and_nothing_twice(
+    tmp_path: Path,
+) -> None:
+    """order-protocol.md section 9: refused until told so; then adopted, booked, protected, reported."""
+    async with world(tmp_path) as place:
+        (person,) = place.people([PlanName.PRO])
+        await place.start_platform()
+        await place.link(person)
+        await place.reconciled(person)
+        await _marked(place)
+        backup = Backup.take(place.settings.database_url)
+        await _opened(place)
+        (lot,) = await place.protected(person)
+        await _marked(place)
+        await place.stop_platform()
+        backup.put_back(place.settings.database_url)
+        assert "a backup was put back" in _demand_refused(place)
+
+        _restore(place)
+        await place.start_platform()
+        report = await _adopted(place, person)
+        assert {each["kind"] for each in report["details"]} == {"adopted"}
+        (again,) = await place.protected(person)
+        assert Decimal(again["quantity"]) == Decimal(lot["quantity"])
+        assert again["stop"] is not None
+        assert len(await _buys(place, person)) == 1
+        resting = [each for each in await place.venue_orders(person.uid) if each["status"] == "NEW"]
+        assert len(resting) == 2
+        rows = [each for each in await place.orders(person) if each["leg"] == "entry"]
+        assert [each["state"] for each in rows] == ["FILLED"]
+        # One mandate: the source is certain, and its next close reaches the adopted lot.
+        _, closed = await place.alert(close_alert())
+        await place.settled(closed["id"])
+        assert await place.positions(person) == []
+
+
+async def test_fault_70_position_when_sold_in_the_lost_time_then_not_sold_again(tmp_path: Path) -> None:
+    """order-protocol.md section 9: exits included: what was sold is booked before anything may be sold."""
+    async with world(tmp_path) as place:
+        (person,) = place.people([PlanName.PRO])
+        await place.start_platform()
+        # Coins of the user's own, which a second sell would take.
+        await place.link(person, balances={"USDT": "1000", "BTC": "1"})
+        await _opened(place)
+        (lot,) = await place.protected(person)
+        await _marked(place)
+        backup = Backup.take(place.settings.database_url)
+        _, closed = await place.alert(close_alert())
+        await place.settled(closed["id"])
+        await place.stop_platform()
+        backup.put_back(place.settings.database_url)
+        # Below the stop: the watch of the restored lot would sell at once.
+        price = Decimal(lot["stop"]) * Decimal("0.98")
+        await place.control("POST", "price", {"symbol": "BTCUSDT", "price": str(price)})
+        _restore(place)
+        await place.start_platform()
+        await _adopted(place, person)
+        assert await place.positions(person) == []
+        sells = [each for each in await place.venue_orders(person.uid) if each["side"] == "SELL"]
+        assert [each["status"] for each in sells].count("FILLED") == 1
+
+
+async def test_fault_70_signal_when_undone_in_the_backup_then_dead_lettered_not_fired_again(tmp_path: Path) -> None:
+    """order-protocol.md section 9: nothing from the lost time is fired again; an INTENDED order is asked about."""
+    async with world(tmp_path) as place:
+        (person,) = place.people([PlanName.TRIAL])
+        await place.start_platform()
+        await place.link(person)
+        await place.reconciled(person)
+        # The plan's delay leaves the entry INTENDED for a while: the backup is taken then.
+        _, answer = await place.alert(open_alert())
+
+        async def is_planned() -> bool:
+            return "INTENDED" in (await place.fan(answer["id"]))["counts"]["states"]
+
+        await place.until(is_planned)
+        backup = Backup.take(place.settings.database_url)
+        await place.settled(answer["id"], 40)
+        await place.protected(person)
+        await place.stop_platform()
+        backup.put_back(place.settings.database_url)
+        _restore(place)
+        await place.start_platform()
+        await _adopted(place, person)
+        assert len(await place.protected(person)) == 1
+        assert len(await _buys(place, person)) == 1
+        (row,) = [each for each in await place.orders(person) if each["leg"] == "entry"]
+        assert row["state"] == "FILLED"
+
+
+@pytest.mark.database("sqlite")
+async def test_serve_when_the_file_is_older_than_the_mark_then_refused_in_words_until_told(tmp_path: Path) -> None:
+    """order-protocol.md section 9, with `tradewind serve` itself and a copy of the file."""
+    async with world(tmp_path) as place:
+        (person,) = place.people([PlanName.PRO])
+        file = Path(place.settings.database_url.removeprefix("sqlite:///"))
+        async with served(place):
+            await place.link(person)
+            await place.reconciled(person)
+            _copy(file, tmp_path / "backup.db")
+            await _opened(place)
+            await place.protected(person)
+            await _marked(place)
+        _put_back(tmp_path / "backup.db", file)
+        refused = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tradewind", "serve", "--port", "0"),
+            env=environment_of(place),
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, errors = await asyncio.wait_for(refused.communicate(), _START_S)
+        assert refused.returncode == 1
+        assert re.search(rb"a backup was put back.*--after-restore", errors, re.DOTALL)
+        assert b"Traceback" not in errors
+        async with served(place, "--after-restore"):
+            await _adopted(place, person)
+            assert len(await place.protected(person)) == 1
+        # Taken into use: from now on it starts like any other.
+        async with served(place):
+            assert len(await place.protected(person)) == 1
+        assert len(await _buys(place, person)) == 1
+
+
+def _copy(source: Path, target: Path) -> None:
+    with sqlite3.connect(source) as one, sqlite3.connect(target) as other:
+        one.backup(other)
+    one.close()
+    other.close()
+
+
+def _put_back(backup: Path, file: Path) -> None:
+    for part in ("", "-wal", "-shm"):
+        file.with_name(file.name + part).unlink(missing_ok=True)
+    _copy(backup, file)
