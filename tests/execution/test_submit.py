@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
-from tests.support.journal import journal_desk
+from tests.support.journal import ACCOUNT, BTCUSDT, journal_desk, venue_now
 
-from tradewind.core.order import Denied, OutcomeLost, ReturnedUnsent, VenueReport
-from tradewind.execution.submit import event_of
+from tradewind.core.instrument import Environment
+from tradewind.core.order import Denied, OrderState, OutcomeLost, ReturnedUnsent, VenueReport
+from tradewind.execution.emergency_store import PLATFORM
+from tradewind.execution.latch import Latch
+from tradewind.execution.sellable import Market
+from tradewind.execution.submit import Submitter, event_of
+from tradewind.venues.base import PlaceOrder, SendWindow
 from tradewind.venues.errors import (
     CredentialRefused,
     NotExecuted,
@@ -56,3 +62,60 @@ def test_retry_at_when_the_venue_names_it_then_obeyed(tmp_path: Path) -> None:
         assert isinstance(event, ReturnedUnsent)
         assert event.release_at is not None
         assert (event.release_at - desk.clock.now()).total_seconds() == pytest.approx(90)
+
+
+class _Bench:
+    """A desk whose venue looks at the window as a client does, directly before the write."""
+
+    def __init__(self) -> None:
+        self.environment = Environment.PAPER
+        self.account_id = ACCOUNT
+        self.written: list[str] = []
+
+    def client(self, _venue: object, _environment: object) -> Any:
+        return self
+
+    def signer(self, _account_id: object) -> Any:
+        return self
+
+    def instrument(self, _venue: object, _environment: object, _symbol: str) -> Any:
+        return BTCUSDT
+
+    async def place(self, _signer: object, order: PlaceOrder, window: SendWindow) -> Any:
+        if not window.is_open():
+            raise NotSent("stopped", "The order was stopped before it was signed.")
+        self.written.append(order.order_id)
+        raise OutcomeUnknown("timeout", "nobody said")
+
+
+async def test_fault_60_claimed_entry_when_stopped_before_it_is_written_then_denied_and_an_exit_is_written(
+    tmp_path: Path,
+) -> None:
+    """order-protocol.md section 6: a claimed one not yet signed becomes NotSent."""
+    with journal_desk(tmp_path) as desk:
+        bench, latch = _Bench(), Latch()
+        submitter = Submitter(cast(Any, bench), latch, desk.clock, lambda _account, _code: None)
+        lot = desk.bought()
+        (claimed,) = desk.claim(desk.entry())
+        leaving, market, now = desk.exit(lot_id=lot.lot.id), Market(BTCUSDT, None), desk.clock.now()
+        claim = desk.db.write_now(lambda tx: desk.journal.claim_exit(tx, leaving.id, market, venue_now, now))
+        latch.ask(PLATFORM)
+        (outcome,) = await submitter.send(claimed)
+        assert outcome.event == Denied(desk.clock.now(), "stopped")
+        desk.apply(outcome)
+        assert (desk.order(claimed).state, desk.order(claimed).reason) == (OrderState.DENIED, "stopped")
+        await submitter.send(claim.sent[0])
+        assert [str(order_id) for order_id in bench.written] == [leaving.id]
+
+
+async def test_claimed_orders_when_the_process_may_send_nothing_more_then_returned_and_not_denied(
+    tmp_path: Path,
+) -> None:
+    with journal_desk(tmp_path) as desk:
+        bench, latch = _Bench(), Latch()
+        submitter = Submitter(cast(Any, bench), latch, desk.clock, lambda _account, _code: None)
+        (claimed,) = desk.claim(desk.entry())
+        latch.close("commit_in_doubt")
+        (outcome,) = await submitter.send(claimed)
+        assert isinstance(outcome.event, ReturnedUnsent)
+        assert bench.written == []

@@ -6,6 +6,9 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+from tests.support.command import Command
+from tests.support.database import SQLITE
 from tests.support.platform import Person, World, close_alert, open_alert, world
 
 from tradewind.core.plan import PlanName
@@ -190,3 +193,105 @@ async def test_stop_when_sent_twice_with_one_key_then_one_stop(tmp_path: Path) -
                 answers.append((answer.status, await answer.json(), answer.headers.get("Idempotency-Replayed")))
         assert answers[0][:2] == answers[1][:2]
         assert [replayed for *_, replayed in answers] == [None, "true"]
+
+
+async def test_fault_60_stop_during_fanout_when_orders_are_on_the_wire_then_each_is_filled_or_never_left(
+    tmp_path: Path,
+) -> None:
+    """order-protocol.md section 6: stopped at once, in the middle of the sending itself."""
+    async with world(tmp_path) as place:
+        people = place.people([PlanName.PRO] * 24)
+        await place.set_password(place.operator, OPERATOR_PASSWORD)
+        await place.start_platform()
+        for person in people:
+            await place.link(person)
+        for symbol, sent_first in (("BTCUSDT", 1), ("ETHUSDT", 8)):
+            await place.fault("delay_ms", calls=ORDER_CALLS, value=40, where="engine")
+            _, answer = await place.alert(open_alert(symbol))
+
+            async def has_begun(signal_id: str = answer["id"], least: int = sent_first) -> bool:
+                states = (await place.fan(signal_id))["counts"]["states"]
+                gone = sum(count for state, count in states.items() if state not in ("INTENDED", "DENIED"))
+                return bool(gone >= least)
+
+            await place.until(has_begun)
+            await _stop(place, place.operator, scope="venue", subject="binance")
+            await place.control("DELETE", "faults")
+            board = await place.settled(answer["id"], 40)
+            states = {cell["account"]: cell["state"] for cell in board["cells"]}
+            assert set(states.values()) <= {"FILLED", "DENIED"}
+            for person in people:
+                bought = [each for each in await place.venue_orders(person.uid) if each["side"] == "BUY"]
+                here = [each["status"] for each in bought if each["symbol"] == symbol]
+                assert here == (["FILLED"] if states[person.account_id] == "FILLED" else [])
+            body = {"scope": "venue", "subject": "binance", "password": OPERATOR_PASSWORD}
+            assert (await place.call("POST", "/emergency/resume", place.operator, body))[0] == 200
+
+
+@pytest.mark.database(SQLITE)
+async def test_stop_by_command_when_a_platform_runs_then_it_obeys_and_goes_on_after_the_resume(tmp_path: Path) -> None:
+    async with world(tmp_path) as place:
+        stopped, other = place.people([PlanName.FLEX, PlanName.FLEX])
+        await place.start_platform()
+        for person in (stopped, other):
+            await place.link(person)
+        _, first = await place.alert(open_alert())
+        await _planned(place, first["id"], 2)
+        # Whatever else runs on the database: the platform sees it there, and shows what was denied.
+        said = await _command(place, "stop", "--user", "user0@example.org")
+        assert "1 entries that waited are denied" in said
+        board = await place.settled(first["id"])
+        assert sorted(cell["state"] for cell in board["cells"]) == ["DENIED", "FILLED"]
+        await _resume_by_command(place, "--user", "user0@example.org")
+        _, second = await place.alert(open_alert("ETHUSDT"))
+        assert (await place.settled(second["id"]))["counts"]["states"] == {"FILLED": 2}
+
+
+async def test_flatten_when_of_one_user_then_the_others_keep_theirs_and_dust_is_told(tmp_path: Path) -> None:
+    async with world(tmp_path) as place:
+        stopped, other = place.people([PlanName.PRO, PlanName.PRO])
+        await place.start_platform()
+        for person in (stopped, other):
+            await place.link(person)
+        await place.alert(open_alert("ETHUSDT"))
+        for person in (stopped, other):
+            await place.protected(person)
+        await place.fault("partial_fill", calls=ORDER_CALLS, uid=stopped.uid, times=1, value=0.12)
+        await place.alert(open_alert())
+
+        async def is_dust() -> bool:
+            return "dust" in [each["protection"] for each in await place.positions(stopped)]
+
+        await place.until(is_dust)
+        await _stop(place, stopped, policy="flatten", confirm="FLATTEN")
+
+        async def is_settled() -> bool:
+            _, shown = await place.call("GET", "/emergency", stopped)
+            return bool(shown["items"][0]["is_settled"])
+
+        await place.until(is_settled)
+        assert [each["protection"] for each in await place.positions(stopped)] == ["dust"]
+        _, shown = await place.call("GET", "/emergency", stopped)
+        assert shown["items"][0]["progress"]["positions_dust"] == 1
+        exits = [each for each in await place.orders(stopped) if each["leg"] == "exit"]
+        assert [(each["symbol"], each["state"], each["why"]) for each in exits] == [
+            ("ETHUSDT", "FILLED", "engine_exit")
+        ]
+        assert len(await place.positions(other)) == 2
+
+
+async def _command(place: World, *arguments: str) -> str:
+    command = Command(place.folder, {"TRADEWIND_KEK_FILE": str(place.settings.kek_file)})
+    return await asyncio.to_thread(command.out, "--database", place.settings.database_url, "emergency", *arguments)
+
+
+async def _resume_by_command(place: World, *scope: str) -> None:
+    """Lift a stop from outside, and wait until the running platform lets entries pass again."""
+    await _command(place, "resume", "--yes", *scope)
+    assert place.app is not None
+    latch = place.app.engine.latch
+
+    async def is_open() -> bool:
+        return not latch.closed_scopes
+
+    await place.until(is_open, 5)
