@@ -68,7 +68,7 @@ def test_batch_when_one_order_is_missing_then_the_others_move(tmp_path: Path) ->
         assert [move.after.state for move in moved] == [OrderState.FILLED]
 
 
-def test_stop_when_filled_then_lot_closed_with_its_dust_on_record(tmp_path: Path) -> None:
+def test_fault_50_stop_when_filled_then_lot_closed_with_its_dust_on_record(tmp_path: Path) -> None:
     with journal_desk(tmp_path) as desk:
         lot = desk.bought()
         stop = desk.leg(lot, Leg.STOP)

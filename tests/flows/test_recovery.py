@@ -132,7 +132,7 @@ async def test_fault_39_stream_when_cut_during_a_fill_then_filled_in_after_the_r
         assert len(sells) == 1
 
 
-async def test_orders_when_not_ours_then_counted_and_left_alone(tmp_path: Path) -> None:
+async def test_fault_51_orders_when_not_ours_then_counted_and_left_alone(tmp_path: Path) -> None:
     """order-protocol.md section 4: product.md E8: orders at the venue that are not ours are left alone and reported."""
     async with world(tmp_path) as place:
         (person,) = place.people([PlanName.PRO])
@@ -150,7 +150,9 @@ async def test_orders_when_not_ours_then_counted_and_left_alone(tmp_path: Path) 
         assert [each["status"] for each in theirs] == ["NEW"]
 
 
-async def test_coins_when_gone_from_the_account_then_held_told_and_open_again_when_certain(tmp_path: Path) -> None:
+async def test_fault_52_coins_when_gone_from_the_account_then_held_told_and_open_again_when_certain(
+    tmp_path: Path,
+) -> None:
     """order-protocol.md section 4: a shortfall counts once it was read twice; recovery tells it and decides nothing."""
     async with world(tmp_path) as place:
         (person,) = place.people([PlanName.PRO])

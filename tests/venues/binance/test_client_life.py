@@ -202,7 +202,7 @@ def doubts(client: BinanceClient) -> bool:
     return client._catalogue.is_doubted
 
 
-async def test_run_when_an_order_was_refused_by_a_rule_then_catalogue_is_read_again() -> None:
+async def test_fault_49_run_when_an_order_was_refused_by_a_rule_then_catalogue_is_read_again() -> None:
     async with venue() as (script, client):
         script.on("GET", "/api/v3/exchangeInfo", Says({"rateLimits": [], "symbols": [symbol_body()]}))
         script.on(*ORDER, error(-2010, "Account has insufficient balance for requested action."))
