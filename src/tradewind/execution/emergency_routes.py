@@ -6,6 +6,7 @@ deliberate: a resume asks for the password again, so an API token alone cannot d
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from tradewind.core.errors import Forbidden, InvalidInput, NotFound
+from tradewind.core.errors import Forbidden, InvalidInput, NotFound, Unavailable
 from tradewind.core.ids import AccountId, UserId
 from tradewind.core.instrument import VenueName
 from tradewind.execution import emergency_store
@@ -43,6 +44,8 @@ from tradewind.web.principal import Principal, Reader, Trader, authenticate
 from tradewind.web.principal import Scope as Right
 
 _FLATTEN_WORD = "FLATTEN"
+# Whoever presses stop is told within this time, done or not.
+_KNOWN_S = 4.0
 _STOPPED: dict[int | str, dict[str, Any]] = {
     200: {"model": StopDoneOut, "description": "stopped and recorded"},
     202: {"model": StopDoneOut, "description": "stopped; recorded when the database is back"},
@@ -66,7 +69,15 @@ class EmergencyDeps:
 
 async def _stopper(request: Request) -> Principal:
     """Whoever may trade may stop, however many requests they have made this hour."""
-    caller = await authenticate(request)
+    try:
+        async with asyncio.timeout(_KNOWN_S):
+            caller = await authenticate(request)
+    except TimeoutError:
+        raise Unavailable(
+            "database_away",
+            "The database does not answer, so nobody can be told apart here. Nothing is sent while it is away. To make "
+            "sure that it stays so, stop at the machine: tradewind emergency stop",
+        ) from None
     if Right.TRADE not in caller.scopes:
         raise Forbidden("scope_missing", "This needs the scope 'trade', which the caller does not have.")
     return caller
