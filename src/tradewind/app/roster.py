@@ -79,9 +79,19 @@ class PlatformRoster:
         user_ids = {row.user_id for row in rows.values()}
         people = self.identity.load_users(tx, user_ids)
         plans = self.billing.entitlement(tx, user_ids, now)
+        # One look at each venue, not one for each of its accounts.
+        healths = {(row.venue, row.environment): row for row in rows.values()}
+        seen = {place: self.health_of(row) for place, row in healths.items()}
         return {
             account_id: replace(
-                self._facts(row, people[row.user_id], plans.get(row.user_id), now, stops.get(account_id)),
+                self._facts(
+                    row,
+                    people[row.user_id],
+                    plans.get(row.user_id),
+                    now,
+                    stop=stops.get(account_id),
+                    health=seen[row.venue, row.environment],
+                ),
                 stop_epoch=epoch,
             )
             for account_id, row in rows.items()
@@ -104,7 +114,14 @@ class PlatformRoster:
         return reasons
 
     def _facts(
-        self, row: AccountRow, person: User, plan: Plan | None, now: datetime, stop: StopInForce | None
+        self,
+        row: AccountRow,
+        person: User,
+        plan: Plan | None,
+        now: datetime,
+        *,
+        stop: StopInForce | None,
+        health: VenueHealth | None,
     ) -> AccountFacts:
         return AccountFacts(
             account_id=row.id,
@@ -113,15 +130,16 @@ class PlatformRoster:
             venue=row.venue,
             environment=row.environment,
             plan=plan or _NO_PLAN,
-            gate=_with_stop(self._gate(row, person, plan, now), stop),
+            gate=_with_stop(self._gate(row, person, plan, now, health), stop),
             caps=Caps(self.switches.min_order_quote, row.max_order_quote, row.max_day_quote),
             quote=row.quote_asset,
             is_stand_in=row.is_stand_in,
             preferred_venue=None if person.preferred_venue is None else VenueName(person.preferred_venue),
         )
 
-    def _gate(self, row: AccountRow, person: User, plan: Plan | None, now: datetime) -> GateInputs:
-        health = self.health_of(row)
+    def _gate(
+        self, row: AccountRow, person: User, plan: Plan | None, now: datetime, health: VenueHealth | None
+    ) -> GateInputs:
         silent_s = None
         if health is not None and health.checked_at is not None:
             silent_s = max(0, int((now - health.checked_at).total_seconds()))

@@ -27,11 +27,12 @@ from tradewind.core.money import Asset
 from tradewind.core.order import Order, OrderState
 from tradewind.core.plan import DEFAULT_PLANS, PlanName
 from tradewind.core.signal import Action, DraftSignal
+from tradewind.infra.heap import settle_heap
 from tradewind.infra.ids import RandomIds
 from tradewind.signals import service as signals
 from tradewind.signals.service import Alert
 
-_READY_S = 120.0
+_READY_S = 600.0
 _RUN_S = 300.0
 # Quiet is when nothing was written for this long: the first look at every account is over.
 _QUIET_S = 1.0
@@ -124,18 +125,20 @@ async def _until_ready(app: App, platform: asyncio.Task[None]) -> None:
         await platform
     if ready not in done:
         raise Unavailable("bench_platform", f"The platform was not ready within {_READY_S:.0f} s.")
-    await _until_quiet(app)
+    await _until_reconciled(app)
+    # As `serve` does it.
+    settle_heap()
 
 
-async def _until_quiet(app: App) -> None:
-    """Wait until the venue is asked nothing more: streams are up, and the first look at every account is over."""
+async def _until_reconciled(app: App) -> None:
+    """Wait until every account was looked at and may enter, and the venue is asked nothing more."""
     client = app.venues.all()[0]
     quiet_since, used = CLOCK.monotonic(), -1
     async with asyncio.timeout(_READY_S):
         while CLOCK.monotonic() - quiet_since < _QUIET_S:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.1)
             now_used = client.health().used_weight or 0
-            if now_used != used:
+            if now_used != used or any(each.weight for each in app.engine.recovery.outstanding()):
                 quiet_since, used = CLOCK.monotonic(), now_used
 
 

@@ -94,6 +94,9 @@ class Venue:
         self.lists = 0
         self.checked = 0
         self.refused = 0
+        # By key: what was bought of each base asset, and the orders that rest.
+        self.bought: dict[bytes, dict[str, Decimal]] = {}
+        self.resting: dict[bytes, list[dict[str, Any]]] = {}
         self._info = json.dumps(_EXCHANGE_INFO).encode("ascii")
 
     def answer(self, method: bytes, url: bytes, api_key: bytes, body: bytes) -> bytes:
@@ -106,15 +109,17 @@ class Venue:
             return self._signed(api_key, body, self._oco)
         if path == b"/api/v3/account":
             return self._reply(200, self._account(api_key))
+        if path == b"/api/v3/openOrders":
+            return self._reply(200, json.dumps(self.resting.get(api_key, [])).encode("ascii"))
         return self._reply(200, self._public(path, query))
 
-    def _signed(self, api_key: bytes, body: bytes, answer: Callable[[bytes], bytes]) -> bytes:
+    def _signed(self, api_key: bytes, body: bytes, answer: Callable[[bytes, bytes], bytes]) -> bytes:
         if self.requests % _CHECKED_EVERY == 0:
             self.checked += 1
             if not is_signed(api_key, body):
                 self.refused += 1
                 return self._reply(400, b'{"code":-1022,"msg":"Signature for this request is not valid."}')
-        return self._reply(200, answer(body))
+        return self._reply(200, answer(api_key, body))
 
     def _reply(self, status: int, body: bytes) -> bytes:
         reason = b"OK" if status == 200 else b"Bad Request"
@@ -123,11 +128,14 @@ class Venue:
             b"x-mbx-used-weight-1m: %d\r\nx-mbx-order-count-10s: 1\r\nx-mbx-order-count-1d: 1\r\n\r\n%b"
         ) % (status, reason, len(body), self.requests, body)
 
-    def _order(self, body: bytes) -> bytes:
+    def _order(self, api_key: bytes, body: bytes) -> bytes:
         self.entries += 1
         self.order_id += 1
         params = _params(body)
         quantity, spent = _filled(params["quoteOrderQty"]) if "quoteOrderQty" in params else _sold(params["quantity"])
+        held = self.bought.setdefault(api_key, {})
+        base = params["symbol"].removesuffix("USDT")
+        held[base] = held.get(base, Decimal(0)) + (1 if params["side"] == "BUY" else -1) * Decimal(quantity.decode())
         now = to_ms(CLOCK.now())
         return (
             b'{"symbol":"%b","orderId":%d,"orderListId":-1,"clientOrderId":"%b","transactTime":%d,'
@@ -149,7 +157,7 @@ class Venue:
             self.order_id,
         )
 
-    def _oco(self, body: bytes) -> bytes:
+    def _oco(self, api_key: bytes, body: bytes) -> bytes:
         self.lists += 1
         params = _params(body)
         now = to_ms(CLOCK.now())
@@ -175,8 +183,11 @@ class Venue:
                     "timeInForce": "GTC",
                     "type": kind,
                     "side": "SELL",
+                    "time": now,
+                    "updateTime": now,
                 }
             )
+        self.resting.setdefault(api_key, []).extend(legs)
         answer = {
             "orderListId": self.lists,
             "contingencyType": "OCO",
@@ -208,15 +219,18 @@ class Venue:
             case _:
                 return b"[]"
 
-    @staticmethod
-    def _account(api_key: bytes) -> bytes:
-        return json.dumps(
-            {
-                "uid": uid_of(api_key.decode("ascii")),
-                "canTrade": True,
-                "balances": [{"asset": "USDT", "free": BALANCE, "locked": "0.00000000"}],
-            }
-        ).encode("ascii")
+    def _account(self, api_key: bytes) -> bytes:
+        locked: dict[str, Decimal] = {}
+        # Both legs of a list lock the same coins.
+        for order in self.resting.get(api_key, [])[::2]:
+            base = order["symbol"].removesuffix("USDT")
+            locked[base] = locked.get(base, Decimal(0)) + Decimal(order["origQty"])
+        rows = [{"asset": "USDT", "free": BALANCE, "locked": "0.00000000"}]
+        for base, quantity in self.bought.get(api_key, {}).items():
+            held = locked.get(base, Decimal(0))
+            rows.append({"asset": base, "free": str(quantity - held), "locked": str(held)})
+        account = {"uid": uid_of(api_key.decode("ascii")), "canTrade": True, "balances": rows}
+        return json.dumps(account).encode("ascii")
 
 
 class _Connection(asyncio.Protocol):

@@ -26,6 +26,7 @@ from tradewind.core.errors import Conflict, InvalidInput, Unavailable
 from tradewind.infra import log
 from tradewind.infra.clock import SystemClock
 from tradewind.infra.db import CommitInDoubt, OwnerLost, integrity_problem, shown_address
+from tradewind.infra.heap import settle_heap
 from tradewind.infra.ids import RandomIds
 from tradewind.sim.exchange_store import StoreBusy
 from tradewind.sim.tape import TapeError
@@ -130,13 +131,14 @@ async def _run_together(app: App, server: uvicorn.Server, listener: socket.socke
     """Run engine and API; the first to end, well or badly, ends the other."""
     engine = asyncio.create_task(app.run(), name="engine")
     api = asyncio.create_task(server.serve(sockets=[listener]), name="api")
+    settling = asyncio.create_task(_settle_when_ready(app), name="heap")
     try:
         await asyncio.wait({engine, api}, return_when=asyncio.FIRST_COMPLETED)
         server.should_exit = True
         # First the API, so that nothing new is accepted; then the engine.
         await asyncio.wait({api}, timeout=_GRACE_S + 1)
     finally:
-        await _end(api, engine)
+        await _end(settling, api, engine)
     for task in (engine, api):
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("cli.serve.ended_badly", task=task.get_name(), error=type(error).__name__)
@@ -156,6 +158,11 @@ def for_people(error: BaseException) -> BaseException:
     if isinstance(error, StoreBusy | TapeError):
         return Unavailable("paper_venue", f"The built-in paper venue cannot start: {error}")
     return error
+
+
+async def _settle_when_ready(app: App) -> None:
+    await app.is_ready.wait()
+    settle_heap()
 
 
 async def _end(*tasks: asyncio.Task[None]) -> None:

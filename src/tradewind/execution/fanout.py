@@ -163,7 +163,7 @@ class Dispatcher:
         await self._wake.wait(pause)
 
     async def _claim_and_send(self, tasks: asyncio.TaskGroup, ready: list[OrderId]) -> None:
-        claim = await self.db.write(partial(self._claim, ready=ready)) if self.latch.is_open else None
+        claim = await self.db.write(partial(self._claim, ready=ready), is_large=True) if self.latch.is_open else None
         if claim is None:
             await self.clock.sleep(_IDLE_S)
             await self._take_back(ready)

@@ -30,6 +30,8 @@ _Waiting = tuple[Sequence[Outcome], asyncio.Future[list[Moved]] | None]
 # Waiting outcomes at most; a venue that tells more than this between two commits is told to wait.
 _QUEUE_MAX = 20_000
 _BATCH_MAX = 1_000
+# So few outcomes share a commit with other small writes.
+_SMALL = 20
 # A write that a busy or full database refuses is tried again after this.
 _RETRY_S = 0.5
 _PASSING = (
@@ -116,7 +118,9 @@ class Recorder:
         """Write outcomes; a database that is busy or full is waited for, because facts must not be lost."""
         while True:
             try:
-                moved = await self.db.write(lambda tx: self.applier.apply_all(tx, outcomes, self.clock.now()))
+                moved = await self.db.write(
+                    lambda tx: self.applier.apply_all(tx, outcomes, self.clock.now()), is_large=len(outcomes) > _SMALL
+                )
                 reached(Point.OUTCOME_COMMITTED)
                 return moved
             except OperationalError as error:

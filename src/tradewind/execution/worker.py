@@ -103,7 +103,8 @@ class SignalWorker:
         ready = self.clock.monotonic()
         for attempt in range(_ROUNDS):
             is_last = attempt == _ROUNDS - 1
-            recorded = await self.db.write(partial(self._record, claimed=claimed, outlook=outlook, is_last=is_last))
+            record = partial(self._record, claimed=claimed, outlook=outlook, is_last=is_last)
+            recorded = await self.db.write(record, is_large=True)
             if recorded is not None:
                 reached(Point.DECISIONS_COMMITTED)
                 self.last_timing = Timing(first.load_s, first.decide_s, self.clock.monotonic() - ready)

@@ -14,7 +14,8 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Table
+from sqlalchemy import ColumnElement, Table, select, type_coerce
+from sqlalchemy.types import NullType
 
 from tradewind.infra.db import Exact, Tx, UtcTime
 
@@ -58,6 +59,23 @@ def select_rows(
     parameter = json.dumps(wanted) if dialect == "sqlite" else wanted
     found = tx.exec_driver_sql(statement, (parameter,)).fetchall()
     return _converted(found, converts)
+
+
+def select_where(tx: Tx, table: Table, names: Sequence[str], *conditions: ColumnElement[bool]) -> list[Row]:
+    """Read the named columns of the rows for which all conditions hold, in no order."""
+    query = select(*_bare_columns(table, tuple(names))).where(*conditions)
+    return _converted(tx.execute(query).fetchall(), _readers(table, tuple(names), tx.dialect.name))
+
+
+@lru_cache(maxsize=256)
+def _bare_columns(table: Table, names: tuple[str, ...]) -> tuple[Any, ...]:
+    """The columns without their types, so that values come as the driver gives them."""
+    return tuple(type_coerce(table.c[name], NullType()).label(name) for name in names)
+
+
+@lru_cache(maxsize=256)
+def _readers(table: Table, names: tuple[str, ...], dialect: str) -> list[_Convert | None]:
+    return [_reader(table, name, dialect) for name in names]
 
 
 def count_up(tx: Tx, table: Table, name: str, key: str, values: Iterable[str]) -> int:

@@ -18,8 +18,10 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -31,9 +33,13 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from tradewind.core.errors import InvalidInput
 from tradewind.infra.db_errors import CommitInDoubt, OwnerLost, Unreachable, is_conflict
+from tradewind.infra.db_group import Outcome, Waiting, run_group, settle, take_group
 from tradewind.infra.db_postgresql import PostgreSQL, SessionLock
 from tradewind.infra.db_sqlite import OwnerLock, sqlite_engine
 from tradewind.infra.db_types import Exact, UtcTime, metadata
+from tradewind.infra.log import logger
+
+_log = logger("infra.db")
 
 T = TypeVar("T")
 Tx = Connection
@@ -64,6 +70,7 @@ class Db:
         self._server = server
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="db-write")
         self._read_threads = ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="db-read")
+        self._waiting: deque[Waiting] = deque()
         self._after_commit: list[Callable[[], None]] = []
         self._closing = threading.Event()
         self._was_reached = False
@@ -109,18 +116,49 @@ class Db:
         """Call this on the event loop after every committed write; it must be quick and must not raise."""
         self._after_commit.append(call)
 
-    async def write(self, work: Callable[[Tx], T]) -> T:
-        """Run `work` in one transaction and commit it.
+    async def write(self, work: Callable[[Tx], T], *, is_large: bool = False) -> T:
+        """Run `work` in a transaction and commit it; in the order of the calls, one after the other.
 
-        Anything `work` raises rolls back and is raised again. A failed COMMIT raises CommitInDoubt. If
+        Anything `work` raises undoes what it did and is raised again. A failed COMMIT raises CommitInDoubt. If
         the caller is cancelled the transaction still ends on its thread, committed or not: the caller
-        learns from disk.
+        learns from disk. Small works that wait at the same time share one COMMIT, each undone by itself where it
+        fails; one that takes long (`is_large`) has its own, so that nobody waits for it.
         """
         loop = asyncio.get_running_loop()
-        result = await loop.run_in_executor(self._write_thread, self.write_now, work)
+        waiting = Waiting(work, loop.create_future(), is_large)
+        self._waiting.append(waiting)
+        self._write_thread.submit(self._write_next, loop)
+        result: T = await waiting.done
         for call in self._after_commit:
             call()
         return result
+
+    def _write_next(self, loop: asyncio.AbstractEventLoop) -> None:
+        """On the writing thread: take what waits and may share a transaction; called once for every work."""
+        group = take_group(self._waiting)
+        if not group:
+            return
+        outcomes = self._write_group(group) if len(group) > 1 else [self._write_one(group[0])]
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
+            loop.call_soon_threadsafe(settle, group, outcomes)
+
+    def _write_one(self, waiting: Waiting) -> Outcome:
+        try:
+            return Outcome(self.write_now(waiting.work))
+        except BaseException as error:
+            return Outcome(None, error)
+
+    def _write_group(self, group: Sequence[Waiting]) -> list[Outcome]:
+        """Write several works in one transaction; where that is not possible, each in its own."""
+        try:
+            with self._begun(self._writer) as tx:
+                return self._committed(tx, partial(run_group, group=group))
+        except CommitInDoubt as error:
+            return [Outcome(None, error) for _ in group]
+        except Exception as error:
+            # The database is busy, or the connection is gone: nothing of the group was kept.
+            _log.warning("infra.db.group_failed", works=len(group), error=type(error).__name__)
+            return [self._write_one(waiting) for waiting in group]
 
     async def read(self, work: Callable[[Tx], T]) -> T:
         """Run `work` on a consistent snapshot; nothing it does is kept."""

@@ -1,7 +1,7 @@
 """Sealing exchange keys and signing with them, in this process.
 
 Rules of this file: a secret is decrypted for one signature and let go (34,000 times a second on one core,
-so nothing decrypted is kept); what is kept in memory is sealed. Nothing leaves but the public key part and
+so it is never kept); of a key only the public part is kept opened. Nothing leaves but that part and
 signatures, and a signature only for a call that `allowed` lists and, for orders and cancels, only for an
 order that the journal knows. Refusals are `NotSent`: no byte has been written, whatever was asked for.
 
@@ -82,11 +82,13 @@ class StoredCredential:
 LoadCredentials = Callable[[Tx, Sequence[AccountId]], Mapping[AccountId, StoredCredential]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Loaded:
     row: StoredCredential
     key_dek: WrappedKey
     secret_dek: WrappedKey
+    # The public part, opened once: it stands in every request. The secret never is kept.
+    api_key: str | None = None
 
 
 class InProcessSigner:
@@ -165,7 +167,9 @@ class InProcessSigner:
     def api_key_of(self, account_id: AccountId) -> str:
         """Return the public part of an account's key. Raises CredentialRefused."""
         loaded = self._loaded(account_id)
-        return self._open(loaded, loaded.key_dek, _FIELD_KEY, loaded.row.sealed_key).reveal_text()
+        if loaded.api_key is None:
+            loaded.api_key = self._open(loaded, loaded.key_dek, _FIELD_KEY, loaded.row.sealed_key).reveal_text()
+        return loaded.api_key
 
     def sign_for(self, account_id: AccountId, request: SignRequest) -> str:
         """Sign one request of an account. Raises SigningRefused or CredentialRefused."""
