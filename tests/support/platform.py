@@ -48,6 +48,7 @@ FAST_ORDERS = OrderSettings(
     recv_window_ms=600,
     venue_processing_ms=300,
     stop_escalation_s=1,
+    external_confirm_s=1,
 )
 # recv_window + processing + 1 s, and a little for the two questions after it.
 FENCE_S = 2.0

@@ -124,7 +124,7 @@ class ScriptedVenue:
         if key.test_order_error is not None:
             raise key.test_order_error
 
-    async def instruments(self) -> Sequence[Instrument]:
+    async def instruments(self, symbol: str | None = None) -> Sequence[Instrument]:
         return (BTCUSDT,)
 
     async def _authenticated(self, signer: Signer, method: str, path: str, symbol: str | None = None) -> VenueKey:

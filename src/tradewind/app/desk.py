@@ -25,6 +25,8 @@ from tradewind.venues.registry import Venues
 
 _log = logger("app")
 
+# A symbol's status is asked for again when the last answer is older: thousands of exits share one question.
+_STATUS_AGE_S = 2.0
 # Orders kept to be recognised by the signer without asking the database.
 _KNOWN_MAX = 50_000
 # A success is written down this often at most, an error always.
@@ -73,6 +75,10 @@ class Desk:
     ) -> Instrument | None:
         """Choose the market in which an account trades a base asset."""
         return self.market.find(venue, environment, base, preference, signal_quote=signal_quote)
+
+    async def confirm_status(self, venue: VenueName, environment: Environment, symbol: str) -> None:
+        """Ask the venue whether a symbol trades now; `instrument` says it afterwards. Raises NotFound."""
+        await self.market.confirm_status(venue, environment, symbol, _STATUS_AGE_S)
 
     def fresh_price(self, venue: VenueName, environment: Environment, symbol: str) -> Price | None:
         """Return the venue's own price if it is fresh enough to act on."""

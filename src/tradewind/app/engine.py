@@ -39,6 +39,7 @@ from tradewind.execution.latch import Latch
 from tradewind.execution.listen import Listener
 from tradewind.execution.outcomes import Moved
 from tradewind.execution.outlook import OutlookDesk
+from tradewind.execution.outside import OutsideDesk
 from tradewind.execution.owner import OWNER_REPLACED, Owner, StaleOwner
 from tradewind.execution.protect import Protector
 from tradewind.execution.reconcile import Reconciler
@@ -64,6 +65,8 @@ _GUARD_S = 0.2
 # A SENT order of this process without an outcome after send_by + request timeout + this is in doubt.
 _OVERDUE_S = 2.0
 _SWEEP_S = 5.0
+# A venue's words for a refusal by a rule of the market: ours may be out of date.
+_RULE_REFUSALS = ("filter", "market_closed", "symbol_unknown", "price_not", "quantity_not", "notional_not", "type_not")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ class EngineNumbers:
     # None: fan-outs are not compared with the book.
     depth_rules: DepthRules | None
     depth_timeout_s: float
+    external_confirm_s: float
     trailing: TrailingSteps
 
 
@@ -246,7 +250,8 @@ def build_engine(
     cancels = CancelDesk(db, journal, recorder, submitter, clock)
     exits = ExitDesk(db, journal, recorder, dispatcher, submitter, cancels, clock)
     triggers = Triggers(clock, numbers.stop_escalation_s)
-    protector = Protector(db, journal, dispatcher, exits, desk, clock, triggers, numbers.trailing)
+    outside = OutsideDesk(db, journal, desk, clock, numbers.external_confirm_s)
+    protector = Protector(db, journal, dispatcher, exits, desk, clock, triggers, outside, numbers.trailing)
     recovery = Recovery(
         db,
         ids,
@@ -362,7 +367,7 @@ def _refreshing(desk: Desk) -> Callable[..., None]:
     def refresh(moved: list[Moved]) -> None:
         for move in moved:
             order = move.after
-            if order.state is OrderState.REJECTED and (order.reason or "").startswith("filter"):
+            if order.state is OrderState.REJECTED and (order.reason or "").startswith(_RULE_REFUSALS):
                 desk.market.refresh_soon(order.venue, order.environment)
 
     return refresh

@@ -325,5 +325,6 @@ def _numbers(settings: Settings) -> EngineNumbers:
         doubtful_s=float(orders.reconcile_doubtful_s),
         depth_rules=rules if depth.enabled else None,
         depth_timeout_s=depth.timeout_ms / 1_000,
+        external_confirm_s=float(orders.external_confirm_s),
         trailing=TrailingSteps(orders.trailing_step_bps, orders.trailing_native_step_bps),
     )

@@ -56,6 +56,9 @@ class OrderSettings:
         least=1,
         most=1_000,
     )
+    external_confirm_s: int = _setting(
+        10, "Coins that are missing in two readings this far apart were taken by the user's own hand.", least=1
+    )
     doubt_alarm_s: int = _setting(15, "Doubt about an order that lasts longer is alarmed.", least=1)
     reconcile_quiet_s: int = _setting(900, "How often a quiet account is compared with its venue.", least=1)
     reconcile_doubtful_s: int = _setting(30, "The same for an account with a position and no live stream.", least=1)

@@ -254,6 +254,17 @@ def book_sell(lots: Sequence[Lot], fill: Fill, parts: Sequence[SellPart] | None 
     )
 
 
+def taken_outside(lot: Lot, quantity: Quantity, fill_id: FillId, at: datetime) -> Booked:
+    """Take coins out of a lot that left by other hands than ours: at cost, so without result."""
+    assert quantity <= lot.quantity, "no lot loses more than it holds"
+    cost = _share(lot.cost_quote, quantity, lot.quantity)
+    fees = tuple(Money(_share(each.amount, quantity, lot.quantity), each.asset) for each in lot.fees_other)
+    kept = _less_fees(lot.fees_other, fees)
+    left_cost = EXACT.subtract(lot.cost_quote, cost)
+    left = replace(lot, quantity=lot.quantity - quantity, cost_quote=left_cost, fees_other=kept)
+    return Booked(left, Sale(lot.id, fill_id, quantity, cost, cost, lot.quote, (), at))
+
+
 def positions_of(lots: Sequence[Lot]) -> tuple[Position, ...]:
     """Add open lots up by account and symbol, in the order of their first lot."""
     groups: dict[tuple[AccountId, str], list[Lot]] = {}

@@ -27,6 +27,10 @@ class Desk(Protocol):
         """Return the instrument's rules. Raises NotFound."""
         ...
 
+    async def confirm_status(self, venue: VenueName, environment: Environment, symbol: str) -> None:
+        """Ask the venue whether a symbol trades now; `instrument` says it afterwards. Raises NotFound."""
+        ...
+
     def fresh_price(self, venue: VenueName, environment: Environment, symbol: str) -> Price | None:
         """Return the venue's own price if it was confirmed within the watch's age, else None."""
         ...

@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from tradewind.core.ids import IntentId
+from tradewind.core.errors import NotFound
+from tradewind.core.ids import IntentId, LotId
 from tradewind.core.instrument import Instrument
 from tradewind.core.order import (
     IntentKind,
@@ -47,6 +48,9 @@ _log = logger("execution.exits")
 # "retry with back-off (at most 30 s)" (order-protocol.md section 4).
 _BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _HALTED_RETRY = timedelta(seconds=5)
+_NOT_LISTED_RETRY = timedelta(seconds=30)
+# The word in which a venue says that there are not enough coins.
+_LACKS_COINS = "insufficient_balance"
 # "It asks every second": whatever is in doubt is looked at again this soon.
 _DOUBT_RETRY = timedelta(seconds=1)
 # A position is not left without resting protection for longer than this because an exit failed.
@@ -64,6 +68,8 @@ class Progress:
     look_again_at: datetime | None = None
     is_halted: bool = False
     is_backing_off: bool = False
+    # Lots of which the venue says that their coins are not there to be sold.
+    lacking_coins: tuple[LotId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +111,13 @@ class ExitDesk:
         if latest.release_at > now:
             is_long = latest.release_at - now > _NAKED_MAX
             return Progress(False, latest.release_at, is_backing_off=is_long)
-        instrument = self._instrument(latest)
+        try:
+            if scene.protective or not self._instrument(latest).is_trading:
+                await self.submitter.desk.confirm_status(latest.venue, latest.environment, latest.symbol)
+            instrument = self._instrument(latest)
+        except NotFound:
+            # Not listed any more, or its venue is switched off: nothing can be asked of it now.
+            return Progress(False, now + _NOT_LISTED_RETRY, is_halted=True)
         if not instrument.is_trading:
             # Nothing is cancelled while the symbol stands still: the resting stop is all there is.
             return Progress(False, now + _HALTED_RETRY, is_halted=True)
@@ -191,7 +203,9 @@ class ExitDesk:
             again = next_generation(latest, self.journal.ids, now, quantity=None, release_at=release_at)
             await self.db.write(lambda tx: self._intend_again(tx, latest, again, now))
             reached(Point.EXIT_AGAIN_COMMITTED)
-            return Progress(False, again.release_at, is_backing_off=timedelta(seconds=pause) > _NAKED_MAX)
+            lacking = tuple(each.lot.id for each in scene.in_scope) if latest.reason == _LACKS_COINS else ()
+            is_long = timedelta(seconds=pause) > _NAKED_MAX or bool(lacking)
+            return Progress(False, again.release_at, is_backing_off=is_long, lacking_coins=lacking)
         if scene.has_entry_in_doubt:
             return Progress(False, now + _DOUBT_RETRY)
         await self.db.write(lambda tx: intent_store.close_intent(tx, intent.id))
@@ -199,7 +213,7 @@ class ExitDesk:
 
     def _intend_again(self, tx: Tx, latest: Order, again: Order, now: datetime) -> None:
         self.journal.intend(tx, None, [again], now)
-        if latest.state is OrderState.REJECTED:
+        if latest.state is OrderState.REJECTED and latest.generation == 0:
             _log.warning("execution.exit.rejected", order_id=latest.id, reason=latest.reason)
             detail = {"reason": latest.reason or "", "next_at": again.release_at.isoformat()}
             self.journal.open_incident(tx, latest, "exit_rejected", detail, now)

@@ -36,9 +36,11 @@ from tradewind.core.protection import (
 from tradewind.execution.cancels import RESTING_LEGS
 from tradewind.execution.desk import Desk
 from tradewind.execution.native import last_refusal, user_cancels
+from tradewind.execution.outside import Coins, OutsideDesk
 from tradewind.execution.scene import LotScene
 from tradewind.execution.store import Stored
 from tradewind.execution.triggers import Triggers
+from tradewind.execution.verdicts import AskForCoins, ExitSeen, Leave, Put, Send, TakeDown, Verdict
 from tradewind.infra.clock import Clock
 from tradewind.portfolio.holding import Holding
 
@@ -52,60 +54,10 @@ _NOT_LISTED_S = 30.0
 # A cancel that is not ours is answered once; a second one is the user's will.
 _USER_CANCELS_MAX = 2
 
+# The word in which a venue says that there are not enough coins.
+LACKS_COINS = "insufficient_balance"
 # Words in which a venue says that the price is already past the stop or the target.
 _BEYOND = frozenset({"would_trigger_immediately", "prices_out_of_order", "would_match_immediately"})
-
-
-@dataclass(frozen=True, slots=True)
-class Leave:
-    """Sell the lot at market."""
-
-    cause: ExitCause
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Put:
-    """Record new protective orders and send them; `past` are the lot's earlier ones."""
-
-    wanted: OcoWanted | StopOnly
-    past: tuple[Order, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send protective orders that stand recorded."""
-
-    legs: tuple[Order, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TakeDown:
-    """Cancel what rests, so that the right protection can be put up."""
-
-    legs: tuple[Order, ...]
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a lot's state is now and what is to be done; `raised` is the lot with its trailing stop gone up."""
-
-    holding: Holding
-    state: PositionState
-    reason: str | None
-    act: Leave | Put | Send | TakeDown | None = None
-    again_at: datetime | None = None
-    raised: Lot | None = None
-    notice: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ExitSeen:
-    """An exit that covers the lot: whether it is selling now, or waits (for the market, or after a failed try)."""
-
-    is_selling: bool
-    is_halted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +75,12 @@ class Ladder:
     desk: Desk
     clock: Clock
     triggers: Triggers
+    outside: OutsideDesk
     steps: TrailingSteps
     _tries: dict[str, int] = field(default_factory=dict)
     _not_before: dict[str, float] = field(default_factory=dict)
+    # Up to which generation of its orders a lot's want of coins has been looked into.
+    _answered: dict[str, int] = field(default_factory=dict)
     # Trailing stops that went up in memory and are on their way to disk.
     _risen: dict[str, Lot] = field(default_factory=dict)
 
@@ -169,8 +124,9 @@ class Ladder:
     def forget(self, lot_id: str) -> None:
         """The lot is closed."""
         self.triggers.disarm(lot_id)
-        for known in (self._tries, self._not_before, self._risen):
-            known.pop(lot_id, None)
+        self.outside.forget(lot_id)
+        for memory in (self._tries, self._not_before, self._answered, self._risen):
+            memory.pop(lot_id, None)
 
     # --- steps of the ladder ---------------------------------------------------------------------
 
@@ -223,6 +179,9 @@ class Ladder:
         if not instrument.is_trading:
             again = self._in_s(RETRY_S[2])
             return self._watched(holding, instrument, PositionState.HALTED, instrument.status.value, again)
+        asking = self._ask_for_coins(scene, holding, instrument)
+        if asking is not None:
+            return asking
         price = self._price(holding)
         means = Means(Native(self.desk.protection(holding.venue, holding.environment).value))
         match wanted_protection(holding.lot, instrument, price, means):
@@ -236,6 +195,31 @@ class Ladder:
                 return self._put(scene, holding, instrument, wanted, is_leaving=is_leaving)
             case _:
                 return self._watched(holding, instrument, None, "watched", self._in_s(RETRY_S[2]))
+
+    def _ask_for_coins(self, scene: LotScene, holding: Holding, instrument: Instrument) -> Verdict | None:
+        """Where a sell was refused for want of coins nothing is sent before it is known where they are."""
+        lot_id = holding.lot.id
+        past = [each.order for each in scene.legs]
+        newest = max((order.generation for order in past), default=-1)
+        if last_refusal(past) == LACKS_COINS and self._answered.get(lot_id, -1) < newest:
+            self.outside.suspect([lot_id])
+        known = self.outside.known(lot_id)
+        if known is None:
+            return None
+        if known is Coins.THERE:
+            self.outside.forget(lot_id)
+            self._answered[lot_id] = newest
+            return None
+        again = self._in_s(RETRY_S[0])
+        if known is Coins.BLOCKED:
+            verdict = self._watched(
+                holding, instrument, PositionState.BLOCKED_BY_YOUR_ORDER, "coins_in_your_order", again
+            )
+        elif known is Coins.MISSING:
+            verdict = Verdict(holding, PositionState.UNPROTECTED, "coins_missing", again_at=again)
+        else:
+            verdict = self._watched(holding, instrument, None, "asking_for_coins", again)
+        return replace(verdict, act=AskForCoins())
 
     def _put(
         self,

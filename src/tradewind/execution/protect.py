@@ -20,25 +20,29 @@ from tradewind.core.errors import NotFound
 from tradewind.core.instrument import Environment, VenueName
 from tradewind.core.money import Price
 from tradewind.core.order import RESTING, Leg, Order, OrderState
+from tradewind.core.protection import PositionState
 from tradewind.execution import intent_store
 from tradewind.execution.desk import Desk
 from tradewind.execution.exits import ExitDesk, sells_lot
 from tradewind.execution.fanout import Dispatcher
 from tradewind.execution.intent_store import Intent
 from tradewind.execution.journal import Journal
-from tradewind.execution.ladder import RETRY_S, ExitSeen, Ladder, Leave, Send, TakeDown, TrailingSteps, Verdict
+from tradewind.execution.ladder import RETRY_S, Ladder, TrailingSteps
 from tradewind.execution.lots import OpenLots, key_of, place_of
 from tradewind.execution.outcomes import Moved
+from tradewind.execution.outside import OutsideDesk
 from tradewind.execution.rounds import Key, Rounds
 from tradewind.execution.scene import EXIT_KINDS, LotScene, Scenes, see
 from tradewind.execution.settle import Settled, Settlement
 from tradewind.execution.triggers import STOOD_DOWN, Triggers
+from tradewind.execution.verdicts import AskForCoins, ExitSeen, Leave, Send, TakeDown, Verdict
 from tradewind.execution.watch import Level
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import CommitInDoubt, Db
 from tradewind.infra.log import logger
 from tradewind.infra.points import Point, reached
 from tradewind.infra.wake import Wake
+from tradewind.portfolio.holding import Holding
 from tradewind.portfolio.service import open_lots
 
 _log = logger("execution.protect")
@@ -69,10 +73,13 @@ class _Work:
     lists: Sequence[Sequence[Order]]
     resting: Sequence[tuple[Sequence[Order], str]]
     again_at: datetime | None
+    # A lot whose coins are to be asked for; whether its market trades is.
+    suspect: Holding | None = None
+    halted: Holding | None = None
 
     @property
     def is_idle(self) -> bool:
-        return not self.lists and not self.resting
+        return not self.lists and not self.resting and self.suspect is None and self.halted is None
 
 
 @dataclass(slots=True)
@@ -86,6 +93,7 @@ class Protector:
     desk: Desk
     clock: Clock
     triggers: Triggers
+    outside: OutsideDesk
     steps: TrailingSteps = field(default_factory=TrailingSteps)
     ladder: Ladder = field(init=False)
     settlement: Settlement = field(init=False)
@@ -95,7 +103,7 @@ class Protector:
     _full_sweep_at: float = 0.0
 
     def __post_init__(self) -> None:
-        self.ladder = Ladder(self.desk, self.clock, self.triggers, self.steps)
+        self.ladder = Ladder(self.desk, self.clock, self.triggers, self.outside, self.steps)
         self.settlement = Settlement(self.journal, self.exits, self.desk)
         self.rounds = Rounds(self.clock, Wake(self.clock), lambda: not self.dispatcher.is_pressed)
 
@@ -200,6 +208,7 @@ class Protector:
             progress = await self.exits.carry_out(intent)
             if progress.look_again_at is not None:
                 again.append(progress.look_again_at)
+            self.outside.suspect(progress.lacking_coins)
             if not progress.is_done:
                 open_exits.append((intent, ExitSeen(not progress.is_backing_off, progress.is_halted)))
         scenes = await self.db.read(partial(see, keys=[key]))
@@ -271,6 +280,8 @@ class Protector:
         times = [] if again_at is None else [again_at]
         lists: list[Sequence[Order]] = []
         resting: list[tuple[Sequence[Order], str]] = []
+        suspect: Holding | None = None
+        halted = next((each.holding for each in verdicts if each.state is PositionState.HALTED), None)
         for verdict in verdicts:
             lot = verdict.holding.lot
             times += [at for at in (verdict.again_at, lot.time_exit_at) if at is not None]
@@ -280,10 +291,12 @@ class Protector:
                 lists.append(verdict.act.legs)
             elif isinstance(verdict.act, TakeDown):
                 resting.append((verdict.act.legs, verdict.act.reason))
+            elif isinstance(verdict.act, AskForCoins):
+                suspect = verdict.holding
             elif isinstance(verdict.act, Leave):
                 # Its exit is recorded now, or another was faster: either way it is carried out at once.
                 times.append(self.clock.now())
-        return _Work(key, lists, resting, self._next_look(times))
+        return _Work(key, lists, resting, self._next_look(times), suspect, halted)
 
     def _next_look(self, times: Sequence[datetime]) -> datetime | None:
         """The earliest time; a time exit that has come and goes unheeded (dust, the user's will) calls nobody."""
@@ -367,6 +380,10 @@ class Protector:
         for legs, reason in work.resting:
             retry_at = await self.exits.cancels.cancel(legs, reason)
             times.append(retry_at or self.clock.now())
+        if work.halted is not None:
+            await self.desk.confirm_status(*place_of(work.halted))
+        if work.suspect is not None:
+            await self.outside.ask(work.suspect)
         held.discard(work.key)
         self.rounds.done(work.key, min(times, default=None))
 

@@ -13,8 +13,8 @@ from tradewind.execution.exits import ExitDesk
 from tradewind.execution.incidents import tell_of_lot
 from tradewind.execution.intent_store import Intent
 from tradewind.execution.journal import Journal
-from tradewind.execution.ladder import Leave, Put, Verdict
 from tradewind.execution.native import draw_up
+from tradewind.execution.verdicts import Leave, Put, Verdict
 from tradewind.execution.words import position_note
 from tradewind.infra import outbox
 from tradewind.infra.db import Tx

@@ -128,6 +128,16 @@ def list_unsettled(tx: Tx, account_id: AccountId, symbol: str) -> list[Stored]:
     return [stored for stored in found if not stored.order.is_ended or stored.lacks_fills]
 
 
+def list_unsettled_of(tx: Tx, account_id: AccountId) -> list[Stored]:
+    """As `list_unsettled`, for all markets of an account. Raises LaterRelease."""
+    query = select(orders).where(
+        orders.c.account_id == account_id,
+        or_(orders.c.state.not_in(_ENDED_WORDS), orders.c.executed != orders.c.booked),
+    )
+    found = _all_of(tx.execute(query.order_by(orders.c.created_at, orders.c.id)))
+    return [stored for stored in found if not stored.order.is_ended or stored.lacks_fills]
+
+
 def list_sells_after(tx: Tx, account_id: AccountId, symbol: str, since: datetime) -> list[Stored]:
     """Read an account's sells that have not ended, or ended at or after a time. Raises LaterRelease."""
     query = select(orders).where(

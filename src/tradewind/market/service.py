@@ -27,6 +27,7 @@ from tradewind.market import store
 from tradewind.market.catalogue import InstrumentIndex
 from tradewind.market.feed import Feed
 from tradewind.market.prices import MarketKey, PricePoint
+from tradewind.market.statuses import StatusBoard
 from tradewind.market.store import Catalogue
 from tradewind.market.ticks import TickBoard
 from tradewind.venues.base import VenueClient, VenueHealth
@@ -75,6 +76,7 @@ class Market:
         self._feeds = {place: Feed(client, clock, self._on_price) for place, client in self._venues.items()}
         self._due: dict[Place, float] = {}
         self._read_at: dict[Place, float] = {}
+        self._statuses = StatusBoard(self._venues, clock)
 
     # --- life --------------------------------------------------------------------------------------
 
@@ -101,7 +103,16 @@ class Market:
     def instrument(self, venue: VenueName, environment: Environment, symbol: str) -> Instrument | None:
         """Find an instrument by the venue's own spelling; None if it is not listed or no list was ever read."""
         index = self._indexes.get((venue, environment))
-        return None if index is None else index.by_symbol(symbol)
+        found = None if index is None else index.by_symbol(symbol)
+        if found is None:
+            return None
+        read_at = self._read_at.get((venue, environment), -math.inf)
+        return self._statuses.applied(found, MarketKey(venue, environment, symbol), read_at)
+
+    async def confirm_status(self, venue: VenueName, environment: Environment, symbol: str, age_max_s: float) -> None:
+        """Make sure that it is known whether a symbol trades; a venue that does not answer leaves it as it was."""
+        self.load_client(venue, environment)
+        await self._statuses.confirm(MarketKey(venue, environment, symbol), age_max_s)
 
     def find(
         self,

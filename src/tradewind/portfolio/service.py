@@ -11,11 +11,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from tradewind.core.ids import AccountId, LotId, OrderId, SignalId, SourceId, UserId
+from tradewind.core.ids import AccountId, FillId, LotId, OrderId, SignalId, SourceId, UserId
 from tradewind.core.instrument import Environment, Instrument, VenueName
-from tradewind.core.money import Asset, Price, plain
+from tradewind.core.money import Asset, Price, Quantity, plain
 from tradewind.core.order import Side
-from tradewind.core.position import Fill, Lot, Sale, SellPart, apply_fill, book_sell
+from tradewind.core.position import Fill, Lot, Sale, SellPart, apply_fill, book_sell, split_sell, taken_outside
 from tradewind.core.protection import PositionState
 from tradewind.infra.db import Tx
 from tradewind.infra.ids import Ids
@@ -241,6 +241,28 @@ def set_states(tx: Tx, wanted: Mapping[LotId, tuple[PositionState, str | None]],
         if (holding.state, holding.state_reason) != (state.value, reason):
             changed[lot_id] = holding.moved_to(state.value, reason, now)
     store.update_states(tx, list(changed.values()))
+    return changed
+
+
+def close_outside(
+    tx: Tx, lot_ids: Sequence[LotId], missing: Quantity, ids: Ids, now: datetime
+) -> list[tuple[Holding, Quantity]]:
+    """Take coins that left by other hands out of lots, oldest first; return what changed, with how much went."""
+    held = {each.lot.id: each for each in store.find_lots(tx, lot_ids, lock=True).values() if each.closed_at is None}
+    changed = []
+    for part in split_sell([each.lot for each in held.values()], missing).parts:
+        holding = held[part.lot_id]
+        booked = taken_outside(holding.lot, part.quantity, FillId(ids.new()), now)
+        after = replace(holding, lot=booked.lot, rev=holding.rev + 1)
+        if not booked.lot.is_open:
+            after = replace(holding.moved_to(CLOSED, "taken_outside", now), lot=booked.lot, closed_at=now)
+        store.update_holding(tx, after)
+        price = holding.lot.entry_price
+        if booked.sale is not None and price is not None:
+            store.insert_sale(
+                tx, holding, booked.sale, order_id=holding.lot.entry_order_id, price=price, cause="external"
+            )
+        changed.append((after, part.quantity))
     return changed
 
 

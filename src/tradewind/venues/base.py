@@ -402,7 +402,7 @@ class VenueClient(Protocol):
         """How the venue looks from here now."""
         ...
 
-    async def instruments(self) -> Sequence[Instrument]:
+    async def instruments(self, symbol: str | None = None) -> Sequence[Instrument]:
         """Ask for every spot symbol with its rules. Raises VenueDown."""
         ...
 

@@ -13,7 +13,8 @@ from tradewind.venues.binance import codec_market
 from tradewind.venues.binance.codec import NotUnderstood
 from tradewind.venues.binance.codes import Reason
 from tradewind.venues.binance.rest import Rest
-from tradewind.venues.errors import VenueDown
+from tradewind.venues.errors import SymbolUnknown, VenueDown
+from tradewind.venues.ratelimit import Lane
 
 _log = logger(__name__)
 
@@ -72,6 +73,17 @@ class Catalogue:
         if self.loaded_at is None:
             await self.load()
         return self._instruments
+
+    async def ask(self, symbol: str) -> tuple[Instrument, ...]:
+        """Ask for one symbol as it is now; empty where the venue does not list it. Raises VenueDown, RateLimited."""
+        try:
+            return await self._rest.read(
+                codec_market.instrument_call(symbol),
+                lambda reply: codec_market.read_exchange_info(reply.body).instruments,
+                lane=Lane.EXIT,
+            )
+        except SymbolUnknown:
+            return ()
 
     def doubt(self, reason: str) -> None:
         """An order was refused; by a rule of the symbol means that ours may be out of date."""

@@ -195,9 +195,9 @@ class BinanceClient:
 
     # --- market ------------------------------------------------------------------------------------
 
-    async def instruments(self) -> Sequence[Instrument]:
-        """Return the catalogue, loaded at start and kept fresh by `run`."""
-        return await self._catalogue.instruments()
+    async def instruments(self, symbol: str | None = None) -> Sequence[Instrument]:
+        """Return the catalogue, loaded at start and kept fresh by `run`; one symbol is asked for anew."""
+        return await (self._catalogue.instruments() if symbol is None else self._catalogue.ask(symbol))
 
     async def server_time(self) -> int:
         """Ask the venue its time (ms) and take it as a measurement of the clock."""

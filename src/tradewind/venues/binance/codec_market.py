@@ -60,6 +60,12 @@ class ExchangeInfo:
 # --- requests --------------------------------------------------------------------------------------
 
 
+def instrument_call(symbol: str) -> WireCall:
+    """Build exchangeInfo of one symbol."""
+    params = [("symbol", symbol), ("showPermissionSets", "false")]
+    return WireCall("GET", "/api/v3/exchangeInfo", query_of(params), 20)
+
+
 def tickers_call(symbols: Sequence[str]) -> WireCall:
     """Build the 24hr tickers of at most TICKERS_PER_CALL symbols."""
     return WireCall("GET", "/api/v3/ticker/24hr", query_of([("symbols", symbols_param(symbols))]), 2)
