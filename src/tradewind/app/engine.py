@@ -249,9 +249,7 @@ def build_engine(
     ended = EndedWatch(db, journal, reconciler, submitter, desk, clock)
     cancels = CancelDesk(db, journal, recorder, submitter, clock)
     exits = ExitDesk(db, journal, recorder, dispatcher, submitter, cancels, clock)
-    triggers = Triggers(clock, numbers.stop_escalation_s)
-    outside = OutsideDesk(db, journal, desk, clock, numbers.external_confirm_s)
-    protector = Protector(db, journal, dispatcher, exits, desk, clock, triggers, outside, numbers.trailing)
+    protector = _protector(exits, desk, numbers)
     recovery = Recovery(
         db,
         ids,
@@ -296,6 +294,13 @@ def build_engine(
     )
     _connect(engine)
     return engine
+
+
+def _protector(exits: ExitDesk, desk: Desk, numbers: EngineNumbers) -> Protector:
+    db, journal, clock = exits.db, exits.journal, exits.clock
+    triggers = Triggers(clock, numbers.stop_escalation_s)
+    outside = OutsideDesk(db, journal, desk, clock, numbers.external_confirm_s)
+    return Protector(db, journal, exits.dispatcher, exits, desk, clock, triggers, outside, numbers.trailing)
 
 
 def _reconciler(
