@@ -14,23 +14,55 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
+import psycopg
 from sqlalchemy import ColumnElement, Table, select, type_coerce
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import NullType
 
 from tradewind.infra.db import Exact, Tx, UtcTime
+from tradewind.infra.db_postgresql import withhold_values
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+# From here on opening a COPY is cheaper than a message for each row.
+_COPY_FROM = 8
 
 Row = tuple[Any, ...]
 _Convert = Callable[[Any], Any]
 
 
 def insert_rows(tx: Tx, table: Table, names: Sequence[str], rows: Sequence[Row]) -> None:
-    """Insert rows; every column that is not named takes its default."""
-    if rows:
-        statement, converts = _insert(table, tuple(names), tx.dialect.name)
+    """Insert rows; every column that is not named takes its default. Many at once go by COPY at PostgreSQL."""
+    if not rows:
+        return
+    statement, converts = _insert(table, tuple(names), tx.dialect.name)
+    if tx.dialect.name == "postgresql" and len(rows) >= _COPY_FROM:
+        _copy(tx, f"COPY {table.name} ({', '.join(names)}) FROM STDIN", _converted(rows, converts))
+    else:
         tx.exec_driver_sql(statement, _converted(rows, converts))
+
+
+def _copy(tx: Tx, statement: str, rows: Sequence[Row]) -> None:
+    connection: Any = tx.connection.dbapi_connection
+    try:
+        with connection.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)
+    except psycopg.Error as error:
+        # As SQLAlchemy would have told it, had the statement gone its way.
+        is_lost = bool(connection.closed)
+        if is_lost:
+            tx.invalidate(error)
+        withhold_values(error)
+        raise DBAPIError.instance(
+            statement,
+            None,
+            error,
+            psycopg.Error,
+            hide_parameters=True,
+            connection_invalidated=is_lost,
+            dialect=tx.dialect,
+        ) from error
 
 
 def update_rows(tx: Tx, table: Table, names: Sequence[str], keys: Sequence[str], rows: Sequence[Row]) -> int:
@@ -167,6 +199,8 @@ def _reader(table: Table, name: str, dialect: str) -> _Convert | None:
 def _demand_decimal(value: Decimal | None) -> Decimal | None:
     if value is not None and not isinstance(value, Decimal):
         raise TypeError(f"an Exact column takes Decimal, got {type(value).__name__}")
+    if value is not None and not value.is_finite():
+        raise ValueError(f"an Exact column takes numbers, got {value}")
     return value
 
 

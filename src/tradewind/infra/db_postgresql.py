@@ -20,9 +20,8 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import Ping
-from psycopg.types.string import StrDumper
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL, Dialect
+from sqlalchemy.engine import URL, Dialect, ExceptionContext
 from sqlalchemy.pool import QueuePool
 
 from tradewind.core.errors import Conflict, InvalidInput
@@ -143,6 +142,10 @@ class PostgreSQL:
         def _begin(connection: Connection) -> None:
             connection.exec_driver_sql(begin)
 
+        @event.listens_for(engine, "handle_error")
+        def _withhold(context: ExceptionContext) -> None:
+            withhold_values(context.original_exception)
+
         return engine
 
     def is_starting(self) -> bool:
@@ -154,7 +157,6 @@ class PostgreSQL:
     def _examine(self, connection: psycopg.Connection[Any]) -> None:
         # BEGIN is ours to send (above), in one message with what belongs to it.
         connection.autocommit = True
-        connection.adapters.register_dumper(str, _TextDumper)
         facts = server_facts(connection)
         if facts.is_standby:
             raise Unreachable("The PostgreSQL server is a standby: nothing is decided on a copy.")
@@ -239,24 +241,10 @@ def server_facts(connection: psycopg.Connection[Any]) -> ServerFacts:
     return ServerFacts(*row)
 
 
-class _TextDumper(StrDumper):
-    """PostgreSQL keeps no NUL and no half of a surrogate pair; a fact that holds one is kept without it."""
-
-    def dump(self, obj: str) -> bytes | bytearray | memoryview | None:
-        """Write what can be written; what cannot becomes U+FFFD."""
-        if "\x00" in obj or not _is_encodable(obj):
-            obj = obj.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
-        return super().dump(obj)
-
-
-def _is_encodable(text: str) -> bool:
-    if text.isascii():
-        return True
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+def withhold_values(error: BaseException) -> None:
+    """Cut an error's text down to its first line: the server quotes values in the others, and texts are logged."""
+    if isinstance(error, psycopg.Error) and error.diag.message_primary:
+        error.args = (error.diag.message_primary,)
 
 
 def _with_settings(options: str | None) -> str:
