@@ -10,14 +10,13 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy.exc import OperationalError
-
 from tradewind.core.ids import OrderId
 from tradewind.execution.apply import Applier
 from tradewind.execution.latch import Latch
 from tradewind.execution.outcomes import Moved, Outcome
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import CommitInDoubt, Db
+from tradewind.infra.db_errors import PASSING_KINDS, is_passing, why
 from tradewind.infra.log import logger
 from tradewind.infra.points import Point, reached
 
@@ -34,10 +33,6 @@ _BATCH_MAX = 1_000
 _SMALL = 20
 # A write that a busy or full database refuses is tried again after this.
 _RETRY_S = 0.5
-_PASSING = (
-    *("locked", "busy", "full", "no space", "disk i/o", "timeout", "unable to open", "deadlock"),
-    *("connection", "starting up", "shutting down"),
-)
 
 
 @dataclass(slots=True)
@@ -123,10 +118,10 @@ class Recorder:
                 )
                 reached(Point.OUTCOME_COMMITTED)
                 return moved
-            except OperationalError as error:
-                if not _is_passing(error):
+            except PASSING_KINDS as error:
+                if not is_passing(error):
                     raise
-                _log.warning("execution.recorder.database_busy", outcomes=len(outcomes), error=str(error.orig))
+                _log.warning("execution.recorder.database_busy", outcomes=len(outcomes), error=why(error))
                 await self.clock.sleep(_RETRY_S)
 
     def _give_up(self, batch: Sequence[_Waiting], error: CommitInDoubt) -> None:
@@ -134,12 +129,6 @@ class Recorder:
         for _, done in batch:
             if done is not None and not done.done():
                 done.set_exception(error)
-
-
-def _is_passing(error: OperationalError) -> bool:
-    """Say whether the database may take the same write later: it is busy, or its disk is full."""
-    text = str(error.orig).lower()
-    return any(word in text for word in _PASSING)
 
 
 def _by_order(moved: Iterable[Moved]) -> dict[OrderId, list[Moved]]:

@@ -39,6 +39,10 @@ _SQLSTATE_LASTING = frozenset(
 _PSYCOPG_LASTING = (psycopg.DataError, psycopg.ProgrammingError, psycopg.NotSupportedError, psycopg.IntegrityError)
 
 
+# What may be passing; `is_passing` says whether it is.
+PASSING_KINDS = (DBAPIError, DisconnectionError, PoolTimeout, Unreachable)
+
+
 def is_passing(error: BaseException) -> bool:
     """Say whether the same work may succeed later; False for what is no database error at all."""
     if isinstance(error, DBAPIError):
@@ -46,6 +50,12 @@ def is_passing(error: BaseException) -> bool:
     if isinstance(error, StatementError):
         return False
     return isinstance(error, DisconnectionError | PoolTimeout | Unreachable)
+
+
+def why(error: BaseException) -> str:
+    """Say in a line what the database said, without the statement and its values."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return str(original).strip().split("\n", 1)[0]
 
 
 def is_conflict(error: DBAPIError) -> bool:

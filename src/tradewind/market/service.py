@@ -14,14 +14,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from sqlalchemy.exc import OperationalError
-
 from tradewind.core.errors import NotFound
 from tradewind.core.instrument import Environment, Instrument, VenueName
 from tradewind.core.money import Asset
 from tradewind.infra.bus import Bus
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import Db
+from tradewind.infra.db_errors import PASSING_KINDS, is_passing
 from tradewind.infra.log import logger
 from tradewind.market import store
 from tradewind.market.catalogue import InstrumentIndex
@@ -247,6 +246,8 @@ class Market:
         catalogue = Catalogue(instruments, self._clock.now())
         try:
             await self._db.write(lambda tx: store.save_catalogue(tx, place[0], place[1], catalogue))
-        except OperationalError:
+        except PASSING_KINDS as error:
+            if not is_passing(error):
+                raise
             # The kept list is for a start without the venue; a busy database is no reason to stop prices.
             _log.warning("market.catalogue_not_kept", venue=place[0], environment=place[1])

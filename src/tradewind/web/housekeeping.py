@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy.exc import OperationalError
-
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import Db
+from tradewind.infra.db_errors import PASSING_KINDS, is_passing
 from tradewind.infra.log import logger
 from tradewind.web.idempotency import forget_old
 
@@ -20,7 +19,9 @@ async def run_housekeeping(db: Db, clock: Clock) -> None:
     while True:
         try:
             count = await db.write(lambda tx: forget_old(tx, clock.now()))
-        except OperationalError as error:
+        except PASSING_KINDS as error:
+            if not is_passing(error):
+                raise
             # A busy database is no reason to end anything; the next hour comes.
             _log.warning("web.housekeeping.postponed", error=type(error).__name__)
         else:

@@ -16,13 +16,14 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tradewind.core.errors import ErrorKind, InvalidInput, TradewindError, Unavailable
 from tradewind.infra.db import CommitInDoubt
+from tradewind.infra.db_errors import is_passing
 from tradewind.infra.log import logger
 
 MEDIA_TYPE = "application/problem+json"
@@ -124,8 +125,10 @@ def _passing(error: Exception) -> TradewindError | None:
             "Look before you repeat the request.",
             retry_after_s=10,
         )
-    if isinstance(error, OperationalError):
+    if is_passing(error):
         return Unavailable("database_busy", "The database is busy. Try again in a moment.", retry_after_s=2)
+    if isinstance(error, DataError):
+        return InvalidInput("not_storable", "A value in the request cannot be stored (a NUL character, say).")
     if isinstance(error, TimeoutError):
         return Unavailable("timed_out", "This took too long and was given up. Try again.", retry_after_s=2)
     return None
