@@ -15,7 +15,8 @@ from tests.support.database import KINDS, POSTGRESQL, SQLITE, databases
 
 # Where databases are opened in tests: whoever imports from there, and has a folder to put a file, is asked twice.
 _OPENERS = frozenset(
-    f"tests.support.{name}" for name in ("database", "db", "journal", "linked", "people", "platform", "signal_builders")
+    f"tests.support.{name}"
+    for name in ("command", "database", "db", "journal", "linked", "people", "platform", "serving", "signal_builders")
 )
 
 

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 from tests.support.command import Command
+from tests.support.database import SQLITE
+from tests.support.db import bytes_of
 
 from tradewind import __version__
-from tradewind.infra.db import OwnerLock
+from tradewind.infra.db_place import owner_lock
 
 PASSWORD = "ferry lantern oblique mustard"
 
@@ -65,21 +67,24 @@ def test_main_when_settings_are_wrong_prints_the_problem_and_no_traceback(tmp_pa
 # --- db ---
 
 
-def test_db_upgrade_when_there_is_no_database_makes_it_for_its_owner_alone(command: Command) -> None:
+def test_db_upgrade_when_there_is_no_database_makes_it_for_its_owner_alone(command: Command, database: str) -> None:
     assert "Upgraded from nothing" in command.out("db", "upgrade")
     assert "nothing to do" in command.out("db", "upgrade")
-    assert stat.S_IMODE(command.database.parent.stat().st_mode) == 0o700
+    if database == SQLITE:
+        assert stat.S_IMODE(command.database.parent.stat().st_mode) == 0o700
     assert "current" in command.out("db", "status")
     assert "sound" in command.out("db", "check")
 
 
 def test_db_status_when_there_is_no_database_says_how_to_make_one(command: Command) -> None:
-    assert "tradewind db upgrade" in command.refused("db", "status").message
+    for verb in ("users", "sources"):
+        assert "tradewind db upgrade" in command.refused(verb, "list").message
+    assert command.run("db", "status").exit_code == 1
 
 
 def test_db_upgrade_when_a_platform_runs_is_refused_with_its_process(command: Command) -> None:
     command.out("db", "upgrade")
-    lock = OwnerLock(command.database.with_name("tradewind.db.lock"))
+    lock = owner_lock(command.url)
     lock.acquire()
     try:
         assert f"process {os.getpid()}" in command.refused("db", "upgrade").message
@@ -87,6 +92,7 @@ def test_db_upgrade_when_a_platform_runs_is_refused_with_its_process(command: Co
         lock.release()
 
 
+@pytest.mark.database("sqlite")
 def test_db_check_when_the_file_is_no_database_says_so(command: Command) -> None:
     command.database.parent.mkdir(parents=True)
     command.database.write_bytes(b"not a database at all, but long enough to look at" * 100)
@@ -101,7 +107,7 @@ def test_database_option_when_given_wins_over_the_settings(command: Command, tmp
     assert not command.database.exists()
 
 
-@pytest.mark.parametrize("url", ["postgresql://h/db", "nonsense", "sqlite://"])
+@pytest.mark.parametrize("url", ["mysql://h/db", "nonsense", "sqlite://"])
 def test_database_option_when_not_a_file_is_refused_with_the_form(command: Command, url: str) -> None:
     assert "sqlite:///path/to/file" in command.refused("--database", url, "db", "status").message
 
@@ -227,7 +233,7 @@ def test_users_token_when_issued_is_alone_on_standard_output(ready: Command) -> 
     assert result.exit_code == 0
     assert result.stdout.startswith("tw_")
     assert result.stdout.count("\n") == 1
-    assert result.stdout.strip().encode() not in ready.database.read_bytes()
+    assert result.stdout.strip().encode() not in bytes_of(ready.database.parent)
 
 
 def test_users_token_when_the_scope_is_beyond_the_role_is_refused(ready: Command) -> None:
@@ -253,7 +259,7 @@ def test_sources_add_when_done_shows_the_address_once(ready: Command) -> None:
     address = result.stdout.strip()
     assert address.startswith("http://127.0.0.1:8000/webhooks/")
     token = address.rpartition("/")[2]
-    assert token.encode() not in ready.database.read_bytes()
+    assert token.encode() not in bytes_of(ready.database.parent)
     listed = ready.out("sources", "list")
     assert "my alerts" in listed
     assert token not in listed

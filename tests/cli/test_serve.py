@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.command import Command
+from tests.support.database import SQLITE
 from tests.support.serving import START_S, environment, serving
 
 from tradewind.cli.serve import for_people
@@ -29,7 +30,9 @@ def get(url: str) -> int:
         return error.code
 
 
-def test_serve_when_first_started_makes_database_and_key_answers_and_ends_by_signal(tmp_path: Path) -> None:
+def test_serve_when_first_started_makes_database_and_key_answers_and_ends_by_signal(
+    tmp_path: Path, database: str
+) -> None:
     with serving(tmp_path) as (process, url):
         assert url.startswith("http://127.0.0.1:")
         assert get(f"{url}/api/v1/health") == 200
@@ -48,7 +51,8 @@ def test_serve_when_first_started_makes_database_and_key_answers_and_ends_by_sig
         assert get(f"{url}/api/v1/health") == 200
         process.send_signal(signal.SIGTERM)
         assert process.wait(_STOP_S) == 0
-    assert (tmp_path / "data" / "tradewind.db").stat().st_mode & 0o077 == 0
+    if database == SQLITE:
+        assert (tmp_path / "data" / "tradewind.db").stat().st_mode & 0o077 == 0
     log = (tmp_path / "serve.log").read_text()
     assert "Traceback" not in log
 
@@ -83,7 +87,7 @@ def test_serve_when_the_port_is_taken_says_so_and_ends(tmp_path: Path) -> None:
 def test_serve_when_the_schema_is_not_this_releases_refuses_and_changes_nothing(tmp_path: Path) -> None:
     command = Command(tmp_path)
     command.out("db", "upgrade")
-    db = Db.open(f"sqlite:///{command.database}")
+    db = Db.open(command.url)
     db.write_now(lambda tx: tx.exec_driver_sql("UPDATE alembic_version SET version_num = 'from_the_future'"))
     db.close()
     assert "written by a newer Tradewind" in command.refused("serve", "--port", "0").message

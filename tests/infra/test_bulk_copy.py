@@ -41,7 +41,7 @@ _one_by_one, _at_once = _table("one_by_one"), _table("at_once")
 
 def _insert(tx: Tx, rows: Sequence[dict[str, Any]]) -> None:
     names = list(rows[0]) if rows else ["id"]
-    insert_rows(tx, _at_once, names, [tuple(row.values()) for row in rows])
+    insert_rows(tx, _at_once, names, [tuple(row[name] for name in names) for row in rows])
 
 
 @pytest.fixture

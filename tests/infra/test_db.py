@@ -17,7 +17,9 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 from tests.support.database import address
 
 from tradewind.core.errors import Conflict, InvalidInput
-from tradewind.infra.db import CommitInDoubt, Db, Exact, OwnerLock, Tx, UtcTime, integrity_problem
+from tradewind.infra.db import CommitInDoubt, Db, Exact, Tx, UtcTime
+from tradewind.infra.db_soundness import integrity_problem
+from tradewind.infra.db_sqlite import OwnerLock
 
 _tables = MetaData()
 _things = Table(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.database import address
 from typer.testing import CliRunner, Result
 
 from tradewind.cli import app
@@ -23,6 +24,11 @@ class Command:
         return self.folder / "data" / "tradewind.db"
 
     @property
+    def url(self) -> str:
+        """The address of its database: that file, or one at the server the test runs on."""
+        return address(self.database)
+
+    @property
     def kek(self) -> Path:
         return self.folder / "keys" / "kek"
 
@@ -31,6 +37,7 @@ class Command:
         environ = {
             "TRADEWIND_DATA_DIR": str(self.folder / "data"),
             "TRADEWIND_KEK_FILE": str(self.kek),
+            "TRADEWIND_DATABASE": self.url,
             "NO_COLOR": "1",
             "COLUMNS": "200",
             **self.environ,

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.database import address
+
 # A cold start imports the whole platform and starts the paper venue; a loaded machine needs its time.
 START_S = 60
 
@@ -21,6 +23,7 @@ def environment(folder: Path) -> dict[str, str]:
         **{name: value for name, value in os.environ.items() if not name.startswith("TRADEWIND_")},
         "TRADEWIND_DATA_DIR": str(folder / "data"),
         "TRADEWIND_KEK_FILE": str(folder / "keys" / "kek"),
+        "TRADEWIND_DATABASE": address(folder / "data" / "tradewind.db"),
         "TRADEWIND_LOG__JSON": "true",
     }
 

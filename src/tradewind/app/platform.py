@@ -119,8 +119,8 @@ class _Ground:
     audit: Audit
 
 
-def _ground(settings: Settings, clock: Clock) -> _Ground:
-    db = Db.open(settings.database_url)
+def _ground(settings: Settings, clock: Clock, *, is_owner: bool) -> _Ground:
+    db = Db.open(settings.database_url, is_owner=is_owner)
     place = KekPlace(settings.kek_file, settings.data_dir, settings.kek_env, settings.kek_passphrase_env)
     try:
         vault = db.write_now(lambda tx: open_vault(tx, place, clock, os.environ))
@@ -130,12 +130,19 @@ def _ground(settings: Settings, clock: Clock) -> _Ground:
     return _Ground(clock, RandomIds(clock), db, InProcessBus(), vault, Audit(vault, clock))
 
 
-def build(settings: Settings, *, clock: Clock | None = None, web: Callable[[Rooms], FastAPI] = build_asgi) -> App:
+def build(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    web: Callable[[Rooms], FastAPI] = build_asgi,
+    is_owner: bool = False,
+) -> App:
     """Build the platform over a database that has its schema. Raises InvalidInput without the right key.
 
-    `web` puts the rooms' routes together; a process that serves nobody passes another.
+    `web` puts the rooms' routes together; a process that serves nobody passes another. `is_owner`: nobody else
+    may run on the database (at PostgreSQL; a file's lock is taken before). Raises Conflict where somebody does.
     """
-    ground = _ground(settings, clock or SystemClock())
+    ground = _ground(settings, clock or SystemClock(), is_owner=is_owner)
     clock, ids, db, bus = ground.clock, ground.ids, ground.db, ground.bus
     vault, audit = ground.vault, ground.audit
     identity = Identity(clock, ids, audit)

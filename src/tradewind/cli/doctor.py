@@ -17,7 +17,15 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.exc import OperationalError
 
-from tradewind.cli.start import database_file, kek_place, opened_db, owner_lock, settings_of
+from tradewind.cli.start import (
+    database_file,
+    database_place,
+    kek_place,
+    opened_db,
+    owner_lock,
+    require_sound,
+    settings_of,
+)
 from tradewind.cli.venue_checks import check_venues
 from tradewind.config import Settings, describe
 from tradewind.core.errors import Conflict, TradewindError
@@ -25,7 +33,6 @@ from tradewind.core.gate import Closed, CredentialState, GateInputs, gate
 from tradewind.core.instrument import Environment
 from tradewind.core.order import GateKind
 from tradewind.infra.clock import SystemClock
-from tradewind.infra.db import integrity_problem
 from tradewind.infra.migrate import SchemaState, require_current_schema, schema_status
 from tradewind.vault.opening import open_vault
 
@@ -86,12 +93,14 @@ def _finding(name: str, check: Callable[[Settings], str], settings: Settings) ->
 
 
 def _database(settings: Settings) -> str:
-    file = database_file(settings)
     with opened_db(settings) as db:
-        problem = integrity_problem(db)
-    if problem is not None:
-        raise Conflict("database_damaged", f"{file} is damaged: {problem}. Stop Tradewind and restore a backup.")
-    return f"{file}, {file.stat().st_size:,} bytes, sound"
+        require_sound(db, settings)
+        facts = db.server_facts()
+    if facts is not None:
+        return f"{database_place(settings)}, {facts.describe()}"
+    file = database_file(settings)
+    size = 0 if file is None else file.stat().st_size
+    return f"{file}, {size:,} bytes, sound"
 
 
 def _schema(settings: Settings) -> str:
@@ -113,7 +122,8 @@ def _key(settings: Settings) -> str:
 
 
 def _process(settings: Settings) -> str:
-    if not database_file(settings).is_file():
+    file = database_file(settings)
+    if file is not None and not file.is_file():
         return "no platform runs on this database"
     lock = owner_lock(settings)
     try:

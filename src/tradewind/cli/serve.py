@@ -57,6 +57,8 @@ def serve(
     lock.acquire()
     try:
         prepare(settings, after_restore=after_restore)
+        if lock.passes_to_writer:
+            lock.release()
         with _listener(settings.host, settings.port) as listener:
             _run(settings, listener)
     finally:
@@ -110,7 +112,7 @@ def _run(settings: Settings, listener: socket.socket) -> None:
 
 async def _serve(settings: Settings, listener: socket.socket) -> None:
     try:
-        app = build(settings)
+        app = build(settings, is_owner=True)
     except ValueError as error:  # venue settings that contradict each other
         raise InvalidInput("settings", f"The platform cannot be built with these settings: {error}.") from error
     server = _Server(

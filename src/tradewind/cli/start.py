@@ -8,12 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import typer
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from tradewind.config import Settings, load_settings
 from tradewind.core.errors import InvalidInput, Unavailable
-from tradewind.infra.db import Db, OwnerLock
+from tradewind.infra.db import Db
+from tradewind.infra.db_errors import Unreachable
+from tradewind.infra.db_place import ProcessLock, parsed_address, shown_address, unavailable
+from tradewind.infra.db_place import owner_lock as lock_of
+from tradewind.infra.db_soundness import integrity_problem
 from tradewind.infra.migrate import SchemaState, require_current_schema, schema_status, upgrade_schema
 from tradewind.vault.opening import KekPlace, create_missing_kek
 
@@ -35,21 +38,21 @@ def settings_of(context: typer.Context) -> Settings:
     return settings
 
 
-def database_file(settings: Settings) -> Path:
-    """Return the SQLite file of the settings. Raises InvalidInput for another kind of database."""
-    try:
-        url = make_url(settings.database_url)
-    except ArgumentError:
+def database_file(settings: Settings) -> Path | None:
+    """Return the SQLite file of the settings; None for a server. Raises InvalidInput for another kind of database."""
+    url = parsed_address(settings.database_url)
+    if url.get_backend_name() != "sqlite":
+        return None
+    if not url.database:
         raise InvalidInput(
-            "database_address", "The database address cannot be read. Write it as sqlite:///path/to/file."
-        ) from None
-    if url.get_backend_name() != "sqlite" or not url.database:
-        raise InvalidInput(
-            "database_not_supported",
-            f"Tradewind keeps its data in an SQLite file so far, not at {url.get_backend_name()!r}. "
-            "Write the address as sqlite:///path/to/file.",
+            "database_address", "The database address names no file. Write it as sqlite:///path/to/file."
         )
     return Path(url.database)
+
+
+def database_place(settings: Settings) -> str:
+    """Say where the database is, for people: a file or an address, without a password."""
+    return shown_address(settings.database_url)
 
 
 def kek_place(settings: Settings) -> KekPlace:
@@ -71,11 +74,12 @@ def create_first_kek(db: Db, settings: Settings) -> bool:
     return is_made
 
 
-def owner_lock(settings: Settings) -> OwnerLock:
-    """Return the lock that lets one process at a time run on the database; makes its folder."""
+def owner_lock(settings: Settings) -> ProcessLock:
+    """Return the lock that lets one process at a time run on the database; makes a file's folder."""
     file = database_file(settings)
-    make_folder(file.parent)
-    return OwnerLock(file.with_name(file.name + ".lock"))
+    if file is not None:
+        make_folder(file.parent)
+    return lock_of(settings.database_url)
 
 
 def make_folder(folder: Path) -> None:
@@ -89,9 +93,9 @@ def make_folder(folder: Path) -> None:
 
 @contextmanager
 def opened_db(settings: Settings) -> Iterator[Db]:
-    """Open the database as it is; the file must exist."""
+    """Open the database as it is; a file must exist."""
     file = database_file(settings)
-    if not file.is_file():
+    if file is not None and not file.is_file():
         raise InvalidInput("database_missing", f"There is no database at {file}. Make one with: tradewind db upgrade")
     with _open(settings) as db:
         yield db
@@ -107,13 +111,26 @@ def ready_db(settings: Settings) -> Iterator[Db]:
 
 @contextmanager
 def created_db(settings: Settings) -> Iterator[Db]:
-    """Open the database and give an empty one its schema; an older one is refused with what to run."""
-    make_folder(database_file(settings).parent)
+    """Open the database and give an empty one its schema; an older or a damaged one is refused with what to do."""
+    file = database_file(settings)
+    make_folder(settings.data_dir if file is None else file.parent)
     with _open(settings) as db:
+        if file is not None and file.exists():
+            require_sound(db, settings)
         if schema_status(db).state is SchemaState.EMPTY:
             upgrade_schema(db)
         require_current_schema(db)
         yield db
+
+
+def require_sound(db: Db, settings: Settings, *, is_thorough: bool = False) -> None:
+    """Raise Unavailable if the database is damaged."""
+    problem = integrity_problem(db, is_thorough=is_thorough)
+    if problem is not None:
+        raise Unavailable(
+            "database_damaged",
+            f"{database_place(settings)} is damaged: {problem}. Stop Tradewind and restore a backup.",
+        )
 
 
 @contextmanager
@@ -125,6 +142,8 @@ def _open(settings: Settings) -> Iterator[Db]:
         if type(error) not in (OperationalError, DatabaseError):  # the others are mistakes of ours, not of the file
             raise
         # The driver's words only: the statement and its parameters stay out of the message.
-        raise Unavailable("database_unavailable", f"The database cannot be used: {error.orig}.") from None
+        raise unavailable(error) from None
+    except Unreachable as error:
+        raise unavailable(error) from None
     finally:
         db.close()

@@ -46,7 +46,8 @@ def _text_of(value: Any) -> str:
     if value is None or value == "":
         return "(not set)"
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    return re.sub(r"(://[^:/@]*:)[^@]*@", rf"\1{MASK}@", text)
+    text = re.sub(r"(://[^:/@]*:)[^@]*@", rf"\1{MASK}@", text)
+    return re.sub(r"([?&](?:ssl)?password=)[^&]*", rf"\1{MASK}", text)
 
 
 def example_toml() -> str:

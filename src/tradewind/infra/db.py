@@ -22,20 +22,18 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection, Engine, text
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from tradewind.core.errors import InvalidInput
 from tradewind.infra.db_errors import CommitInDoubt, OwnerLost, Unreachable, is_conflict
 from tradewind.infra.db_group import Outcome, Waiting, run_group, settle, take_group
-from tradewind.infra.db_postgresql import PostgreSQL, SessionLock
-from tradewind.infra.db_sqlite import OwnerLock, sqlite_engine
+from tradewind.infra.db_place import parsed_address
+from tradewind.infra.db_postgresql import PostgreSQL, ServerFacts, server_facts
+from tradewind.infra.db_sqlite import sqlite_engine
 from tradewind.infra.db_types import Exact, UtcTime, metadata
 from tradewind.infra.log import logger
 
@@ -111,6 +109,17 @@ class Db:
         """Since when the server has not been reached, in seconds; 0 while it is there."""
         since = self._away_since
         return 0.0 if since is None else time.monotonic() - since
+
+    def server_facts(self) -> ServerFacts | None:
+        """Read what the server says about itself; None for a file."""
+        if self._server is None:
+            return None
+
+        def read(tx: Tx) -> ServerFacts:
+            connection: Any = tx.connection.dbapi_connection
+            return server_facts(connection)
+
+        return self.read_now(read)
 
     def after_commit(self, call: Callable[[], None]) -> None:
         """Call this on the event loop after every committed write; it must be quick and must not raise."""
@@ -273,71 +282,13 @@ class TransactionBroken(RuntimeError):
     """Work went on after a failed statement: a mistake of ours; nothing of it is kept."""
 
 
-def parsed_address(url: str) -> URL:
-    """Parse a database address. Raises InvalidInput with the forms that are understood."""
-    forms = "Write it as sqlite:///path/to/file or postgresql://user@host/name."
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise InvalidInput("database_address", f"The database address cannot be read. {forms}") from None
-    backend = parsed.get_backend_name()
-    if backend not in ("sqlite", "postgresql") or parsed.drivername not in _DRIVERS:
-        raise InvalidInput("database_not_supported", f"The database {parsed.drivername!r} is not supported. {forms}")
-    if backend == "postgresql" and not parsed.database:
-        raise InvalidInput("database_address", f"The database address names no database. {forms}")
-    return parsed
-
-
-_DRIVERS = ("sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg")
-
-
-def shown_address(url: str) -> str:
-    """Write a database address for people and logs: where it is, and no secret."""
-    parsed = parsed_address(url)
-    if parsed.get_backend_name() == "sqlite":
-        return str(parsed.database)
-    shown = URL.create("postgresql", parsed.username, None, parsed.host, parsed.port, parsed.database)
-    return shown.render_as_string()
-
-
-class ProcessLock(Protocol):
-    """Lets one process at a time run on a database."""
-
-    def acquire(self) -> None:
-        """Take the lock. Raises Conflict naming who holds it."""
-
-    def release(self) -> None:
-        """Free the lock; harmless when not held."""
-
-
-def owner_lock(url: str) -> ProcessLock:
-    """Return the lock of a database's owner: a file beside an SQLite file, a session's lock at PostgreSQL."""
-    parsed = parsed_address(url)
-    if parsed.get_backend_name() == "sqlite":
-        file = Path(parsed.database or "")
-        return OwnerLock(file.with_name(file.name + ".lock"))
-    return SessionLock(parsed)
-
-
-def integrity_problem(db: Db) -> str | None:
-    """Ask the database whether its file is whole; None if it is (PostgreSQL looks at its own pages as it reads)."""
-    if db.dialect != "sqlite":
-        return None
-    answer = db.read_now(lambda tx: tx.execute(text("PRAGMA quick_check(1)")).scalar_one())
-    return None if answer == "ok" else str(answer)
-
-
 __all__ = [
     "CommitInDoubt",
     "Db",
     "Exact",
-    "OwnerLock",
     "OwnerLost",
-    "ProcessLock",
+    "TransactionBroken",
     "Tx",
     "UtcTime",
-    "integrity_problem",
     "metadata",
-    "owner_lock",
-    "shown_address",
 ]

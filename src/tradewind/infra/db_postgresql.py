@@ -22,10 +22,11 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import Ping
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, Dialect, ExceptionContext
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import QueuePool
 
-from tradewind.core.errors import Conflict, InvalidInput
-from tradewind.infra.db_errors import OwnerLost, Unreachable
+from tradewind.core.errors import Conflict, InvalidInput, Unavailable
+from tradewind.infra.db_errors import OwnerLost, Unreachable, why
 
 # Advisory locks are known by two numbers, per database: "tw", and which.
 _LOCK_SPACE = 0x7477
@@ -57,7 +58,8 @@ _SESSION_SETTINGS = {
 _FACTS = """
     SELECT pg_is_in_recovery(), current_setting('server_version_num')::int, current_setting('server_version'),
            current_setting('server_encoding'), current_setting('fsync'), current_setting('synchronous_commit'),
-           current_setting('full_page_writes')
+           current_setting('full_page_writes'), current_setting('data_checksums'),
+           pg_database_size(current_database()), (SELECT count(*) FROM pg_stat_replication)
 """
 
 
@@ -72,6 +74,16 @@ class ServerFacts:
     fsync: str
     synchronous_commit: str
     full_page_writes: str
+    data_checksums: str
+    size_bytes: int
+    standbys: int
+
+    def describe(self) -> str:
+        """Say in a line what is there and how safely it keeps things."""
+        names = ("fsync", "synchronous_commit", "full_page_writes", "data_checksums")
+        settings = ", ".join(f"{name} {getattr(self, name)}" for name in names)
+        standbys = f", {self.standbys} standby servers" if self.standbys else ""
+        return f"PostgreSQL {self.version}, {self.size_bytes:,} bytes, {settings}{standbys}"
 
     def refusal(self) -> Conflict | InvalidInput | None:
         """Say why orders may not be kept there; None if they may."""
@@ -191,13 +203,18 @@ class Holder:
 class SessionLock:
     """One `serve` per database: the owner's lock in a session of its own, freed when the process dies."""
 
+    passes_to_writer = True
+
     def __init__(self, url: URL) -> None:
         self._engine = PostgreSQL(url, is_owner=True).engine(is_writer=True, connections=1)
         self._held: Connection | None = None
 
     def acquire(self) -> None:
-        """Take the lock. Raises Conflict naming who holds it."""
-        self._held = self._engine.connect()
+        """Take the lock. Raises Conflict naming who holds it, Unavailable where the server cannot be used."""
+        try:
+            self._held = self._engine.connect()
+        except (OperationalError, Unreachable) as error:
+            raise Unavailable("database_unavailable", f"The database cannot be used: {why(error)}.") from None
 
     def release(self) -> None:
         """Free the lock; harmless when not held."""

@@ -54,6 +54,9 @@ def sqlite_engine(url: URL, *, is_writer: bool, connections: int) -> Engine:
 class OwnerLock:
     """One `serve` per SQLite file: an advisory lock on a file beside it, freed when the process dies."""
 
+    # The file is held by the process, whatever sessions it has.
+    passes_to_writer = False
+
     def __init__(self, path: Path) -> None:
         self._path = path
         self._fd: int | None = None

@@ -14,7 +14,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, text
 
 from tradewind.core.errors import Conflict
 from tradewind.infra.db import Db
@@ -91,6 +91,9 @@ def _run_upgrade(tx: Connection, scripts: Path) -> None:
     config = Config()
     config.set_main_option("script_location", str(scripts).replace("%", "%%"))
     config.attributes["connection"] = tx
+    if tx.dialect.name == "postgresql":
+        # A table that is rewritten takes as long as it takes; nobody else works on this database meanwhile.
+        tx.execute(text("SET LOCAL statement_timeout = 0"))
     command.upgrade(config, "head")
 
 
@@ -99,7 +102,7 @@ def _refusal(status: SchemaStatus) -> Conflict:
         return Conflict(
             "schema_older",
             f"The database has the schema of an earlier release ({status.revision}, this one needs {status.head}). "
-            f"Make a copy of the file, then run: {UPGRADE_COMMAND}",
+            f"Make a backup, then run: {UPGRADE_COMMAND}",
         )
     if status.state is SchemaState.NEWER:
         return Conflict(
@@ -111,5 +114,5 @@ def _refusal(status: SchemaStatus) -> Conflict:
         return Conflict("schema_missing", f"The database is empty. Run: {UPGRADE_COMMAND}")
     return Conflict(
         "schema_foreign",
-        "The database holds tables that are not Tradewind's. Name another database file; nothing was changed.",
+        "The database holds tables that are not Tradewind's. Name another database; nothing was changed.",
     )
