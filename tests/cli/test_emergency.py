@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import stat
 import time
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from tests.support.command import Command
 from tests.support.serving import serving
 
@@ -29,11 +29,10 @@ def ready(tmp_path: Path) -> Command:
 @contextmanager
 def locked(command: Command) -> Iterator[None]:
     """Hold the database's write lock, as a disk that hangs or another process would."""
-    other = sqlite3.connect(command.database, isolation_level=None)
+    other = Db.open(command.url)
     try:
-        other.execute("BEGIN IMMEDIATE")
-        yield
-        other.execute("ROLLBACK")
+        with other.engine.connect() as writing, writing.begin():
+            yield
     finally:
         other.close()
 
@@ -84,10 +83,14 @@ def test_fault_61_emergency_stop_when_the_database_is_away_then_the_file_holds_i
     ready.refused("emergency", "resume", "--yes")
     assert "Entries go again: user" in ready.out("emergency", "resume", "--user", "ann@example.com", "--yes")
     assert not stop_file(ready).exists()
-    db = Db.open(f"sqlite:///{ready.database}")
+    db = Db.open(ready.url)
     try:
         actions = db.read_now(
-            lambda tx: tx.exec_driver_sql("SELECT action FROM audit_log WHERE action LIKE 'emergency%'").scalars().all()
+            lambda tx: (
+                tx.execute(text("SELECT action FROM audit_log WHERE action LIKE 'emergency%' ORDER BY seq"))
+                .scalars()
+                .all()
+            )
         )
     finally:
         db.close()
@@ -100,6 +103,7 @@ def test_emergency_stop_when_there_is_no_database_at_all_then_the_file_holds_it(
     assert stop_file(command).exists()
 
 
+@pytest.mark.database("sqlite")
 def test_emergency_stop_when_neither_file_nor_database_can_be_written_then_says_that_nothing_is_stopped(
     tmp_path: Path,
 ) -> None:
