@@ -25,7 +25,7 @@ from tradewind.config import Settings
 from tradewind.core.errors import Conflict, InvalidInput, Unavailable
 from tradewind.infra import log
 from tradewind.infra.clock import SystemClock
-from tradewind.infra.db import CommitInDoubt, OwnerLost, integrity_problem, shown_address
+from tradewind.infra.db import CommitInDoubt, OwnerLost
 from tradewind.infra.heap import settle_heap
 from tradewind.infra.ids import RandomIds
 from tradewind.sim.exchange_store import StoreBusy
@@ -73,11 +73,6 @@ def prepare(settings: Settings, *, after_restore: bool = False) -> None:
     """
     clock = SystemClock()
     with created_db(settings) as db:
-        if (problem := integrity_problem(db)) is not None:
-            raise Unavailable(
-                "database_damaged",
-                f"{shown_address(settings.database_url)} is damaged: {problem}. Nothing was started. Restore a backup.",
-            )
         create_first_kek(db, settings)
         if after_restore:
             restore = begin_restore(db, settings, clock, RandomIds(clock))
