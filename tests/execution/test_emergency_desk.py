@@ -135,6 +135,20 @@ async def test_fault_61_stop_when_the_database_fails_then_filed_and_recorded_by_
         await _until(lambda: there.stage.latch.closed_scopes == {ANN})
 
 
+async def test_stop_when_neither_database_nor_file_can_be_written_then_told_and_the_latch_stays_closed(
+    tmp_path: Path,
+) -> None:
+    async with processes(tmp_path) as (here, _):
+        here.desk.file.folder = tmp_path / "gone"
+
+        def work(_tx: Tx) -> Stopped:
+            raise OperationalError("UPDATE", {}, Exception("disk I/O error"))
+
+        with pytest.raises(Unavailable, match="in this process and nowhere else"):
+            await here.desk.stop(WANTED, work)
+        assert here.stage.latch.closed_scopes == {ANN}
+
+
 async def test_fault_68_stop_when_its_commit_is_in_doubt_then_filed_before_the_process_ends(tmp_path: Path) -> None:
     async with processes(tmp_path) as (here, _):
 

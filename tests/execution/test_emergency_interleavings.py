@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,24 +16,26 @@ from tests.support.emergency import Interleaving, Stage, run_side_by_side, take_
 
 from tradewind.core.ids import OrderId
 from tradewind.core.order import Order
-from tradewind.execution import journal
-from tradewind.execution.emergency_store import PLATFORM, Scope, ScopeKind
+from tradewind.execution import emergency_store, journal
+from tradewind.execution.emergency_store import PLATFORM, EpochName, Scope, ScopeKind
 from tradewind.execution.latch import Latch
 from tradewind.execution.stops import active_stops, stopped_entries
+from tradewind.infra import db_postgresql
 from tradewind.infra.db import Db, Tx
 from tradewind.infra.migrate import upgrade_schema
 
 # 13 parts of 80 interleavings: 1,040 in all. A server answers more slowly: there 130, and all with INTERLEAVINGS=80.
 _PARTS = 13
 _EACH = 80
+_LINGER_S = 0.02
 _EACH_AT_A_SERVER = int(os.environ.get("INTERLEAVINGS", "10"))
 
 
 @contextmanager
-def _stages(folder: Path) -> Iterator[list[Stage]]:
-    """Two processes' worth of journals over one database."""
+def _stages(folder: Path, count: int = 2) -> Iterator[list[Stage]]:
+    """Several processes' worth of journals over one database."""
     url = address(folder / "journal.db", is_migrated=True)
-    dbs = [Db.open(url), Db.open(url)]
+    dbs = [Db.open(url) for _ in range(count)]
     try:
         upgrade_schema(dbs[0])
         clock = ManualClock()
@@ -75,6 +78,53 @@ def test_interleavings_when_a_claim_looks_at_stops_wrongly_then_it_is_found(
     monkeypatch.setattr(journal, "stopped_entries", planted)
     with _stages(tmp_path) as stages, pytest.raises(AssertionError, match="was claimed after the stop's commit"):
         _play_all(stages, range(_EACH))
+
+
+def _look_and_linger(tx: Tx, due: Sequence[Order], decided_under: Mapping[OrderId, int]) -> dict[OrderId, str]:
+    """A claim that takes its time between its look at the stops and its commit."""
+    found = stopped_entries(tx, due, decided_under)
+    time.sleep(_LINGER_S)
+    return found
+
+
+def _no_lock_is_taken(tx: Tx, *names: EpochName) -> dict[EpochName, int]:
+    return {name: emergency_store.peek(tx, name) for name in names}
+
+
+def _play_late(stages: Sequence[Stage], seeds: range) -> None:
+    """Interleavings in which entries are recorded and claimed while a stop's transaction takes its time."""
+    for seed in seeds:
+        rng = random.Random(seed)
+        case = Interleaving(stages, seed, PLATFORM, _LINGER_S)
+        case.prepare([f"{seed}a/1"], 1)
+        actors = [case.latecomer(stages[0]), case.latecomer(stages[1]), case.stopper(stages[2], rng)]
+        run_side_by_side(actors, rng)
+        stages[0].claim([order.id for order in case.entries])
+        case.check()
+        if PLATFORM in stages[0].db.read_now(active_stops):
+            stages[0].resume(PLATFORM)
+
+
+@pytest.mark.database("postgresql")
+def test_interleavings_when_writers_run_side_by_side_then_the_shared_row_keeps_them_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the one lock that lets PostgreSQL's writers in one by one: claim and stop still never cross."""
+    monkeypatch.setattr(db_postgresql, "_BEGIN_WRITE", "BEGIN ISOLATION LEVEL READ COMMITTED")
+    monkeypatch.setattr(journal, "stopped_entries", _look_and_linger)
+    with _stages(tmp_path, 3) as stages:
+        _play_late(stages, range(20))
+
+
+@pytest.mark.database("postgresql")
+def test_interleavings_when_writers_run_side_by_side_and_the_row_is_not_shared_then_it_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db_postgresql, "_BEGIN_WRITE", "BEGIN ISOLATION LEVEL READ COMMITTED")
+    monkeypatch.setattr(journal, "stopped_entries", _look_and_linger)
+    monkeypatch.setattr(emergency_store, "share", _no_lock_is_taken)
+    with _stages(tmp_path, 3) as stages, pytest.raises(AssertionError, match="was claimed after the stop's commit"):
+        _play_late(stages, range(100))
 
 
 def _play_all(stages: Sequence[Stage], seeds: range) -> None:

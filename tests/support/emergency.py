@@ -138,6 +138,8 @@ class Interleaving:
     stages: Sequence[Stage]
     seed: int
     scope: Scope
+    # How long the stop's transaction takes its time after it has denied what it saw.
+    linger_s: float = 0
     entries: list[Order] = field(default_factory=list)
     protective: list[Order] = field(default_factory=list)
     # The stop as committed, and what was claimed in its own sight.
@@ -195,6 +197,7 @@ class Interleaving:
 
         def work(tx: Tx) -> tuple[Stopped, set[OrderId]]:
             stopped = stage.emergency.stop(tx, wanted)
+            time.sleep(self.linger_s)
             return stopped, self._ever_claimed(tx)
 
         self.stopped, self.claimed_before = stage.db.write_now(work)
@@ -222,6 +225,16 @@ class Interleaving:
             if not is_late:
                 # With a later epoch the gate would have been closed, or the scope open again.
                 self.entries.append(stage.record(rng.choice(self.entries).account_id, epoch=epoch))
+            yield
+
+    def latecomer(self, stage: Stage) -> Actor:
+        """Record what was decided long ago, one by one, and claim each at once."""
+        epoch = stage.db.read_now(stop_epoch)
+        for _ in range(8):
+            order = stage.record(self.entries[0].account_id, epoch=epoch)
+            self.entries.append(order)
+            yield
+            stage.claim([order.id])
             yield
 
     # --- what must hold ----------------------------------------------------------------------------

@@ -8,6 +8,7 @@ the database cannot be written the stop is put into the file, and merged as soon
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -68,6 +69,8 @@ class EmergencyDesk:
     _told: dict[Scope, float] = field(default_factory=dict)
     _filed_at: tuple[tuple[FiledStop, ...], float] = ((), 0.0)
     _merged: set[str] = field(default_factory=set)
+    # Merges that wait for the database.
+    _merging: dict[str, asyncio.Task[Stopped | None]] = field(default_factory=dict)
     _is_away: bool = False
 
     def __post_init__(self) -> None:
@@ -83,7 +86,7 @@ class EmergencyDesk:
     async def stop(self, wanted: StopRequest, work: Callable[[Tx], T]) -> T | None:
         """Close the latch, then carry out `work`, which stops the scope; None if only the file could be written.
 
-        Raises what `work` raises, and OSError where neither database nor file can be written: then the
+        Raises what `work` raises, and Unavailable where neither database nor file can be written: then the
         latch stays closed in this process.
         """
         self.latch.ask(wanted.scope)
@@ -91,7 +94,8 @@ class EmergencyDesk:
         try:
             result = await self._write(work)
         except CommitInDoubt:
-            await self._put(wanted)
+            with contextlib.suppress(Unavailable):
+                await self._put(wanted)
             raise
         except AWAY as error:
             _log.error("execution.emergency.not_in_database", scope=str(wanted.scope), error=type(error).__name__)
@@ -148,6 +152,8 @@ class EmergencyDesk:
                     self._hear(message)
         finally:
             self.bus.unsubscribe(subscription)
+            for task in self._merging.values():
+                task.cancel()
 
     async def _watch_file(self) -> None:
         while True:
@@ -192,7 +198,15 @@ class EmergencyDesk:
             return await self.db.write(work)
 
     async def _put(self, wanted: StopRequest) -> None:
-        await asyncio.to_thread(self.file.put, FiledStop(self.ids.new(), wanted, self.clock.now()))
+        try:
+            await asyncio.to_thread(self.file.put, FiledStop(self.ids.new(), wanted, self.clock.now()))
+        except OSError as error:
+            _log.error("execution.emergency.not_filed", path=str(self.file.path), error=error.strerror)
+            raise Unavailable(
+                "stop_not_recorded",
+                "Entries are stopped in this process and nowhere else: neither the database nor the stop file can be "
+                "written. It holds until the process ends. Repair the disk, then stop again.",
+            ) from None
         await self._look_at_file()
 
     async def _look_at_file(self) -> tuple[FiledStop, ...]:
@@ -210,7 +224,7 @@ class EmergencyDesk:
             if stop.id in self._merged:
                 continue
             try:
-                merged = await self._write(partial(self._merge_one, stop=stop))
+                merged = await self._merged_soon(stop)
             except AWAY as error:
                 _log.warning("execution.emergency.not_merged", stop=stop.id, error=type(error).__name__)
                 return
@@ -220,6 +234,17 @@ class EmergencyDesk:
             # The latch knows the stop from the database before the file is gone.
             await self._reload()
             await self._forget(stops)
+
+    async def _merged_soon(self, stop: FiledStop) -> Stopped | None:
+        """Wait for a merge a while; one that still waits for the database is not asked for a second time."""
+        task = self._merging.pop(stop.id, None)
+        if task is None:
+            task = asyncio.create_task(self.db.write(partial(self._merge_one, stop=stop)), name="merge stop file")
+        done, _ = await asyncio.wait({task}, timeout=_WRITE_S)
+        if not done:
+            self._merging[stop.id] = task
+            raise TimeoutError
+        return task.result()
 
     def _merge_one(self, tx: Tx, stop: FiledStop) -> Stopped | None:
         return self.emergency.merge(tx, stop.request, stop.asked_at, self.user_of)
