@@ -13,6 +13,7 @@ _PLATFORM = {
     "platform_keys": "sealed keys of the platform",
     "kek_derivations": "the salt of the passphrase",
     "instrument_catalogues": "what a venue trades, the same for everyone",
+    "retry_requests": "asked by an operator for all accounts of a signal",
     "restores": "a database put back from a backup concerns every account",
     "audit_head": "the end of the one audit chain",
     "epochs": "who may write the journal, and the number of the last emergency stop",

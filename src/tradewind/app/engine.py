@@ -47,6 +47,8 @@ from tradewind.execution.recorder import Recorder
 from tradewind.execution.recovery import Recovery
 from tradewind.execution.restore_book import RestoreBook
 from tradewind.execution.restoring import doubt_intended
+from tradewind.execution.retry import RetryDesk
+from tradewind.execution.retry_requests import RetryRequests
 from tradewind.execution.submit import Submitter
 from tradewind.execution.triggers import Triggers
 from tradewind.execution.worker import SignalWorker
@@ -107,6 +109,7 @@ class Engine:
     recovery: Recovery
     listener: Listener
     worker: SignalWorker
+    retries: RetryDesk
     boards: FanBoards
     hand: HandDesk
     doubt_alarm_s: float
@@ -177,6 +180,7 @@ class Engine:
             self.dispatcher.enqueue(undone)
             tasks.create_task(self.dispatcher.run(), name="dispatcher")
             tasks.create_task(self.worker.run(), name="worker")
+            tasks.create_task(RetryRequests(self.db, self.clock, self.retries).run(), name="retries")
             tasks.create_task(self._sweep(), name="sweep")
 
     async def _sweep(self) -> None:
@@ -271,7 +275,6 @@ def build_engine(
     book_check = BookCheck(desk, numbers.depth_rules, numbers.depth_timeout_s)
     outlooks = OutlookDesk(db, clock, decider, desk, book_check)
     worker = SignalWorker(db, ids, clock, outlooks, journal, recorder, dispatcher, protector, numbers.lease_s)
-    boards = FanBoards(db, bus, clock)
     engine = Engine(
         db=db,
         clock=clock,
@@ -288,7 +291,8 @@ def build_engine(
         recovery=recovery,
         listener=listener,
         worker=worker,
-        boards=boards,
+        retries=RetryDesk(db, clock, journal, recorder, dispatcher, protector, outlooks, desk),
+        boards=FanBoards(db, bus, clock),
         hand=HandDesk(journal, roster, desk, clock),
         doubt_alarm_s=numbers.doubt_alarm_s,
     )

@@ -161,6 +161,7 @@ def _execution_deps(rooms: Rooms, signal_deps: SignalDeps) -> ExecutionDeps:
         boards=engine.boards,
         hand=engine.hand,
         recovery=engine.recovery,
+        retries=engine.retries,
         roster=rooms.roster,
         own_accounts=own_accounts,
         confirm=engine.desk.confirm,

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from tradewind import __version__
-from tradewind.cli import bench, db, demo, doctor, emergency, keys, recovery, serve, sim, sources, users
+from tradewind.cli import bench, db, demo, doctor, emergency, keys, recovery, serve, signals, sim, sources, users
 from tradewind.cli.start import Options
 from tradewind.core.errors import TradewindError
 from tradewind.infra.db import CommitInDoubt
@@ -49,6 +49,7 @@ app.command("recovery")(recovery.recovery)
 app.add_typer(bench.app, name="bench")
 app.add_typer(db.app, name="db")
 app.add_typer(users.app, name="users")
+app.add_typer(signals.app, name="signals")
 app.add_typer(sources.app, name="sources")
 app.add_typer(keys.app, name="keys")
 app.add_typer(emergency.app, name="emergency")

@@ -32,7 +32,7 @@ from tradewind.infra.db import Db, Tx
 from tradewind.infra.log import logger
 from tradewind.portfolio.holding import Holding
 from tradewind.portfolio.service import open_lots
-from tradewind.signals import service as signals
+from tradewind.signals import inbox_facts
 from tradewind.venues.base import OrderReport, Signer, VenueFill
 
 _log = logger("execution.adoption")
@@ -86,7 +86,7 @@ class Adoption:
         def read(tx: Tx) -> tuple[list[str], set[Asset], set[Asset | None]]:
             mandates = self.mandates_of(tx, followed.user_id, followed.account_id)
             quotes = {None, *(each.quote_preference for each in mandates)}
-            return restoring.markets_of(tx, followed.account_id), signals.bases_since(tx, since), quotes
+            return restoring.markets_of(tx, followed.account_id), inbox_facts.bases_since(tx, since), quotes
 
         known, named, quotes = await self.db.read(read)
         symbols = {*known, *(report.symbol for report in resting if is_ours(report.client_order_id))}

@@ -15,6 +15,7 @@ from tradewind.execution.outlook import OutlookDesk
 from tradewind.execution.protect import Protector
 from tradewind.execution.recorder import Recorder
 from tradewind.execution.recovery import Recovery
+from tradewind.execution.retry import RetryDesk
 from tradewind.execution.roster import Roster
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import Db, Tx
@@ -35,6 +36,7 @@ class ExecutionDeps:
     boards: FanBoards
     hand: HandDesk
     recovery: Recovery
+    retries: RetryDesk
     roster: Roster
     # The accounts of a user, and a fresh price before an order by hand; wired by app.
     own_accounts: Callable[[Tx, UserId], Sequence[AccountId]]

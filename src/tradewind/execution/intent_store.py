@@ -121,6 +121,12 @@ def load_intent(tx: Tx, intent_id: IntentId) -> Intent:
     return _intent(tx.execute(select(intents).where(intents.c.id == intent_id)).one())
 
 
+def put_detail(tx: Tx, intent_id: IntentId, detail: Mapping[str, Any]) -> None:
+    """Replace what an intent carries."""
+    text = msgspec.json.encode(detail).decode("utf-8")
+    tx.execute(update(intents).where(intents.c.id == intent_id).values(detail=text))
+
+
 def close_intent(tx: Tx, intent_id: IntentId) -> None:
     """Mark an intent as wanting nothing more."""
     tx.execute(update(intents).where(intents.c.id == intent_id).values(is_done=True))

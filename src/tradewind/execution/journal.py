@@ -224,20 +224,19 @@ class Journal:
 
     def open_incident(self, tx: Tx, order: Order, kind: str, detail: Mapping[str, str], now: datetime) -> None:
         """Record something a person should read, and tell the order's owner."""
-        incident_id = self.ids.new()
         values = {"state": order.state.value, "executed": str(order.executed), **detail}
-        row = {
-            "id": incident_id,
-            "at": now,
-            "user_id": order.user_id,
-            "account_id": order.account_id,
-            "order_id": order.id,
-            "kind": kind,
-            "detail": values,
-        }
-        record_store.insert_incident(tx, row)
-        payload = {"id": incident_id, "rev": 0, "at": now.isoformat(), "kind": kind, "order_id": order.id, **values}
-        outbox.append(tx, [Note("incident", order.user_id, payload)], now)
+        self.tell_incident(tx, (order.user_id, order.account_id, order.id), kind, values, now)
+
+    def tell_incident(
+        self, tx: Tx, owner: tuple[str, str, str | None], kind: str, detail: Mapping[str, str], now: datetime
+    ) -> None:
+        """Record an incident of an account; `owner` names the user, the account and the order, if there is one."""
+        incident_id = self.ids.new()
+        user_id, account_id, order_id = owner
+        values = {"id": incident_id, "at": now, "user_id": user_id, "account_id": account_id, "order_id": order_id}
+        record_store.insert_incident(tx, {**values, "kind": kind, "detail": detail})
+        payload = {"id": incident_id, "rev": 0, "at": now.isoformat(), "kind": kind, "order_id": order_id, **detail}
+        outbox.append(tx, [Note("incident", user_id, payload)], now)
 
     # --- recovering ------------------------------------------------------------------------------
 
@@ -260,12 +259,8 @@ class Journal:
         for row in rows:
             if row.id in told:
                 continue
-            incident_id = self.ids.new()
-            detail = {"state": row.state, "symbol": row.symbol}
-            values = {"id": incident_id, "at": now, "user_id": row.user_id, "account_id": row.account_id}
-            record_store.insert_incident(tx, {**values, "order_id": row.id, "kind": _LATER_RELEASE, "detail": detail})
-            payload = {"id": incident_id, "rev": 0, "at": now.isoformat(), "kind": _LATER_RELEASE, "order_id": row.id}
-            outbox.append(tx, [Note("incident", row.user_id, {**payload, **detail})], now)
+            owner = (row.user_id, row.account_id, row.id)
+            self.tell_incident(tx, owner, _LATER_RELEASE, {"state": row.state, "symbol": row.symbol}, now)
         return {OrderId(row.id): AccountId(row.account_id) for row in rows}
 
     @staticmethod

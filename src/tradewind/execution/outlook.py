@@ -79,6 +79,18 @@ class OutlookDesk:
         load_s = loaded - started + self.clock.monotonic() - decided
         return self._cut(Outlook(signal, facts, judged, visible, load_s=load_s, decide_s=decided - loaded))
 
+    async def again(
+        self, signal: Signal, only: Sequence[AccountId], *, is_source_bound: bool, max_age_s: int
+    ) -> Outlook:
+        """Decide a signal once more for some of its accounts, up to an age that somebody has named."""
+        decider, now = replace(self.decider, max_age_s=max_age_s), self.clock.now()
+        facts = await self.db.read(
+            lambda tx: decider.load(tx, signal, now, is_source_bound=is_source_bound, only=list(only))
+        )
+        await self._confirm_prices(facts)
+        judged = decider.decide_all(facts, self.clock.now())
+        return self._cut(Outlook(signal, facts, judged, await self.book_check.look(judged)))
+
     async def anew(self, outlook: Outlook) -> Outlook:
         """Decide once more from fresh facts: accounts have moved meanwhile."""
         now = self.clock.now()

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, and_, func, insert, select
+from sqlalchemy import Row, and_, func, insert, select, update
 
 from tradewind.core.ids import AccountId, OrderId, UserId
 from tradewind.core.money import EXACT, ZERO
@@ -87,6 +87,12 @@ def insert_decisions(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
     """Add all decisions of a signal."""
     values = [tuple(_json(row[name]) if name == "working" else row[name] for name in _DECISION_NAMES) for row in rows]
     bulk.insert_rows(tx, decisions, _DECISION_NAMES, values)
+
+
+def replace_decision(tx: Tx, row: Mapping[str, Any]) -> None:
+    """Put a decision made anew in the place of the account's earlier one."""
+    values = {**row, "working": _json(row["working"])}
+    tx.execute(update(decisions).where(decisions.c.id == row["id"]).values(values))
 
 
 def list_decisions(tx: Tx, signal_id: str, user_id: UserId | None) -> list[Row[Any]]:

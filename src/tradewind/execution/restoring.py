@@ -25,6 +25,7 @@ from tradewind.execution.tables import order_events, orders
 from tradewind.infra.db import Tx
 from tradewind.infra.high_water import Mark
 from tradewind.infra.ids import Ids
+from tradewind.signals import inbox_facts
 from tradewind.signals import service as signals
 
 
@@ -42,7 +43,7 @@ def position(tx: Tx, now: datetime) -> Mark:
     """Say how far the database has come."""
     return Mark(
         journal=tx.execute(select(func.max(order_events.c.seq))).scalar() or 0,
-        inbox=signals.last_seq(tx),
+        inbox=inbox_facts.last_seq(tx),
         epoch=emergency_store.peek(tx, EpochName.OWNER),
         at=now,
     )
@@ -98,6 +99,6 @@ def _last_fact_at(tx: Tx) -> datetime | None:
     newest: Sequence[datetime | None] = (
         tx.execute(select(order_events.c.at).order_by(order_events.c.seq.desc()).limit(1)).scalar(),
         tx.execute(select(func.max(orders.c.created_at))).scalar(),
-        signals.last_received_at(tx),
+        inbox_facts.last_received_at(tx),
     )
     return max((each for each in newest if each is not None), default=None)

@@ -22,6 +22,7 @@ from tradewind.execution.hand_routes import add_hand
 from tradewind.execution.outcomes import Moved
 from tradewind.execution.preview_routes import add_preview
 from tradewind.execution.recovery_routes import add_recovery
+from tradewind.execution.retry_routes import add_retry
 from tradewind.execution.roster import AccountFacts
 from tradewind.execution.shown import (
     AccountStatus,
@@ -60,6 +61,7 @@ def build_router(deps: ExecutionDeps) -> APIRouter:
     add_hand(router, deps)
     _add_orders(router, deps)
     add_recovery(router, deps)
+    add_retry(router, deps)
     _add_decisions(router, deps)
     add_preview(router, deps)
     return router

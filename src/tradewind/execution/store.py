@@ -14,11 +14,12 @@ from tradewind.core.ids import (
     AccountId,
     IntentId,
     OrderId,
+    SignalId,
     SourceId,
     UserId,
 )
 from tradewind.core.money import ZERO, Asset
-from tradewind.core.order import ENDED, Leg, Order, OrderState, Side
+from tradewind.core.order import ENDED, IntentKind, Leg, Order, OrderState, Side
 from tradewind.execution.order_rows import (
     MOVING,
     NAMES,
@@ -201,6 +202,12 @@ def list_entries_undone(tx: Tx, source_id: SourceId, base: Asset) -> list[Stored
     )
     found = _readable(tx.execute(query))
     return [stored for stored in found if not stored.order.is_ended or stored.lacks_fills]
+
+
+def list_of_signal(tx: Tx, signal_id: SignalId) -> list[Order]:
+    """Read every order of a signal's own, all generations, oldest first. Raises LaterRelease."""
+    query = select(orders).where(orders.c.signal_id == signal_id, orders.c.intent_kind == IntentKind.SIGNAL.value)
+    return [each.order for each in _all_of(tx.execute(query.order_by(orders.c.created_at, orders.c.id)))]
 
 
 def list_of_user(

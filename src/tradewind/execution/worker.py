@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 
 from tradewind.core.order import Order
@@ -24,7 +25,9 @@ from tradewind.infra.ids import Ids
 from tradewind.infra.log import logger
 from tradewind.infra.points import Point, reached
 from tradewind.infra.wake import Wake
+from tradewind.portfolio.service import open_lots
 from tradewind.signals import service as signals
+from tradewind.signals.inbox_facts import SignalState
 from tradewind.signals.service import Claimed
 
 _log = logger("execution.worker")
@@ -142,11 +145,19 @@ class SignalWorker:
 
     async def _give_back(self, claimed: Claimed, reason: str) -> None:
         try:
-            await self.db.write(
-                lambda tx: signals.fail(tx, claimed.signal.id, claimed.lease_token, reason, self.clock.now())
-            )
+            await self.db.write(lambda tx: self._fail(tx, claimed, reason, self.clock.now()))
         except signals.LeaseLost:
             _log.warning("execution.worker.lease_lost", signal_id=claimed.signal.id)
+
+    def _fail(self, tx: Tx, claimed: Claimed, reason: str, now: datetime) -> None:
+        """Give a signal back; a close given up for good is an incident of every account it was to reach."""
+        state = signals.fail(tx, claimed.signal.id, claimed.lease_token, reason, now)
+        if state is not SignalState.DEAD or claimed.signal.action is not Action.CLOSE:
+            return
+        lots = open_lots(tx, source_id=claimed.signal.source_id, base=claimed.signal.base)
+        detail = {"signal_id": claimed.signal.id, "base": claimed.signal.base, "reason": reason}
+        for user_id, account_id in sorted({(each.user_id, each.lot.account_id) for each in lots}):
+            self.journal.tell_incident(tx, (user_id, account_id, None), "close_given_up", detail, now)
 
     async def _pause(self) -> None:
         self._wake.clear()

@@ -21,6 +21,7 @@ from tradewind.infra.ids import Ids
 from tradewind.infra.outbox import Note
 from tradewind.infra.points import Point, reached
 from tradewind.signals import store
+from tradewind.signals.dead_letters import dead_notice
 from tradewind.signals.tables import Entry, NewEntry, Origin, SignalState, Source
 
 # A body without an id of its own is a repeat for this long (order-protocol.md section 8).
@@ -248,19 +249,16 @@ def find_seq(tx: Tx, signal_id: SignalId) -> int | None:
     return None if entry is None else entry.seq
 
 
-def last_seq(tx: Tx) -> int:
-    """Return the number of the newest signal; 0 without one."""
-    return store.last_seq(tx)
+def reopen(tx: Tx, signal_id: SignalId, now: datetime) -> None:
+    """Take a signal out of the dead-letter box: it is decided like one that has just come, all attempts before it.
 
-
-def last_received_at(tx: Tx) -> datetime | None:
-    """Return when the newest signal came."""
-    return store.last_received_at(tx)
-
-
-def bases_since(tx: Tx, since: datetime) -> set[Asset]:
-    """Return the assets that signals have named since a time."""
-    return store.bases_since(tx, since)
+    Raises Conflict for one that is not there.
+    """
+    entry = load_entry(tx, signal_id)
+    if entry.state is not SignalState.DEAD:
+        raise Conflict("not_dead", f"The signal is {entry.state}: only one in the dead-letter box can be reopened.")
+    _move(tx, entry, state=SignalState.NEW, attempts=0, not_before=now, lease_token=None, lease_until=None)
+    _tell_state(tx, entry, SignalState.NEW, now)
 
 
 def bury_undone(tx: Tx, reason: str, now: datetime) -> list[SignalId]:
@@ -373,7 +371,8 @@ def _bury(tx: Tx, entry: Entry, reason: str, now: datetime) -> None:
     payload["reason"] = reason
     payload["is_alarm"] = entry.signal.action is Action.CLOSE
     _tell(tx, source, payload, now)
-    outbox.append(tx, [Note("signal.dead", source.owner_id, payload)], now)
+    notes = [Note("signal.dead", source.owner_id, payload), Note("notice", source.owner_id, dead_notice(payload))]
+    outbox.append(tx, notes, now)
 
 
 def _tell_state(tx: Tx, entry: Entry, state: SignalState, now: datetime) -> None:

@@ -1,0 +1,225 @@
+"""A signal tried again for those who did not get theirs; dead letters and their alarm (order-protocol.md section 9)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select, update
+from tests.support.platform import Person, World, close_alert, open_alert, world
+
+from tradewind.core.ids import SignalId
+from tradewind.core.plan import PlanName
+from tradewind.execution import retry_requests
+from tradewind.execution.tables import decisions, incidents, orders
+from tradewind.infra.clock import SystemClock
+from tradewind.infra.db import Tx
+from tradewind.infra.ids import RandomIds
+from tradewind.infra.outbox import outbox
+from tradewind.signals.tables import SignalState, inbox
+
+ORDER_CALLS = ["POST /api/v3/order"]
+
+
+async def _retry(place: World, signal_id: str, **body: Any) -> tuple[int, Any]:
+    return await place.call("POST", f"/signals/{signal_id}/retry", place.operator, body)
+
+
+async def _write(place: World, work: Any) -> None:
+    assert place.app is not None
+    await place.app.db.write(work)
+
+
+async def _denied(place: World, person: Person, reason: str) -> str:
+    """Let an entry be denied, and say it was for this reason."""
+    await place.call("POST", f"/accounts/{person.account_id}/pause", person)
+    await place.call("POST", f"/accounts/{person.account_id}/resume", person)
+    _, answer = await place.alert(open_alert())
+
+    async def is_planned() -> bool:
+        return "INTENDED" in (await place.fan(answer["id"]))["counts"]["states"]
+
+    await place.until(is_planned)
+    await place.call("POST", f"/accounts/{person.account_id}/pause", person)
+    await place.settled(answer["id"])
+    await place.call("POST", f"/accounts/{person.account_id}/resume", person)
+    changed = update(orders).where(orders.c.account_id == person.account_id).values(reason=reason)
+    await _write(place, lambda tx: tx.execute(changed))
+    return str(answer["id"])
+
+
+async def test_retry_when_denied_for_a_passing_reason_then_decided_again_and_filled_once(tmp_path: Path) -> None:
+    """order-protocol.md section 9: accounts whose order ended DENIED for a passing reason."""
+    async with world(tmp_path) as place:
+        (person,) = place.people([PlanName.TRIAL])
+        await place.start_platform()
+        await place.link(person)
+        await place.reconciled(person)
+        signal_id = await _denied(place, person, "venue_unhealthy")
+        status, answer = await _retry(place, signal_id)
+        assert status == 200
+        assert [(each["is_done"], each["text"]) for each in answer["accounts"]] == [(True, "decided again: placed")]
+        await place.protected(person)
+        board = await place.settled(signal_id)
+        assert board["counts"]["states"] == {"FILLED": 1}
+        assert board["counts"]["accounts"] == 1
+        buys = [each for each in await place.venue_orders(person.uid) if each["side"] == "BUY"]
+        assert len(buys) == 1
+        _, again = await _retry(place, signal_id)
+        assert [(each["is_done"], each["text"]) for each in again["accounts"]] == [
+            (False, "has it: its order was filled")
+        ]
+
+
+async def test_retry_when_denied_for_a_reason_that_stays_then_left_as_it_is(tmp_path: Path) -> None:
+    """order-protocol.md section 9: only passing reasons."""
+    async with world(tmp_path) as place:
+        (person,) = place.people([PlanName.TRIAL])
+        await place.start_platform()
+        await place.link(person)
+        await place.reconciled(person)
+        signal_id = await _denied(place, person, "paused")
+        _, answer = await _retry(place, signal_id)
+        assert [(each["is_done"], each["text"]) for each in answer["accounts"]] == [(False, "stays as it is: paused")]
+        assert await place.venue_orders(person.uid) == []
+
+
+async def test_retry_when_skipped_for_a_passing_reason_then_decided_again(tmp_path: Path) -> None:
+    """order-protocol.md section 9: accounts that were Skipped for a passing reason; one Decision stays one."""
+    async with world(tmp_path) as place:
+        (person,) = place.people([PlanName.PRO])
+        await place.start_platform()
+        await place.link(person)
+        await place.reconciled(person)
+        # No balance in the quote asset is no passing reason; "not known" is.
+        await place.call("POST", f"/accounts/{person.account_id}/pause", person)
+        _, answer = await place.alert(open_alert())
+        await place.settled(answer["id"])
+        await place.call("POST", f"/accounts/{person.account_id}/resume", person)
+        skipped = update(decisions).values(reason="no_price")
+        await _write(place, lambda tx: tx.execute(skipped))
+        _, retried = await _retry(place, answer["id"])
+        assert [each["text"] for each in retried["accounts"]] == ["decided again: placed"]
+        await place.protected(person)
+        board = await place.settled(answer["id"])
+        assert (board["counts"]["placed"], board["counts"]["skipped"]) == (1, 0)
+
+
+async def test_retry_when_an_order_is_in_doubt_then_blocked_and_told(tmp_path: Path) -> None:
+    """order-protocol.md section 9: UNKNOWN and BLIND block it."""
+    async with world(tmp_path) as place:
+        (person,) = place.people([PlanName.PRO])
+        await place.start_platform()
+        await place.link(person)
+        await place.reconciled(person)
+        await place.fault("execute_drop", calls=ORDER_CALLS, times=1)
+        await place.fault("stream_mute", stream="user")
+        await place.fault("status", calls=["GET /api/v3/order", "GET /api/v3/allOrders"], status=503)
+        _, answer = await place.alert(open_alert())
+
+        async def is_unknown() -> bool:
+            return "UNKNOWN" in (await place.fan(answer["id"]))["counts"]["states"]
+
+        await place.until(is_unknown)
+        _, retried = await _retry(place, answer["id"])
+        assert [(each["is_done"], each["text"]) for each in retried["accounts"]] == [
+            (False, "blocked: nobody knows yet what became of its order (UNKNOWN)")
+        ]
+        await place.control("DELETE", "faults")
+        await place.settled(answer["id"])
+        assert len([each for each in await place.venue_orders(person.uid) if each["side"] == "BUY"]) == 1
+
+
+async def test_retry_when_superseded_then_stays_so(tmp_path: Path) -> None:
+    """order-protocol.md sections 4 and 9: superseded stays superseded, on retry too."""
+    async with world(tmp_path) as place:
+        (person,) = place.people([PlanName.TRIAL])
+        await place.start_platform()
+        await place.link(person)
+        await place.reconciled(person)
+        signal_id = await _denied(place, person, "venue_unhealthy")
+        _, closed = await place.alert(close_alert())
+        await place.settled(closed["id"])
+        status, answer = await _retry(place, signal_id, max_age_s=3_600)
+        assert (status, answer["code"]) == (409, "superseded")
+        assert await place.venue_orders(person.uid) == []
+
+
+async def test_retry_when_too_old_then_only_with_an_age(tmp_path: Path) -> None:
+    """order-protocol.md section 9: older than max age needs --max-age."""
+    async with world(tmp_path) as place:
+        (person,) = place.people([PlanName.TRIAL])
+        await place.start_platform()
+        await place.link(person)
+        await place.reconciled(person)
+        signal_id = await _denied(place, person, "stale")
+        old = SystemClock().now().replace(year=2025)
+        aged = update(inbox).values(alert_at=old, dated_at=old, received_at=old)
+        await _write(place, lambda tx: tx.execute(aged))
+        status, answer = await _retry(place, signal_id)
+        assert (status, answer["code"]) == (422, "too_old")
+
+
+async def test_retry_by_command_when_the_platform_runs_then_carried_out_by_it(tmp_path: Path) -> None:
+    """order-protocol.md section 9: the request of the command line is a row that the owner of the journal takes up."""
+    async with world(tmp_path) as place:
+        (person,) = place.people([PlanName.TRIAL])
+        await place.start_platform()
+        await place.link(person)
+        await place.reconciled(person)
+        signal_id = await _denied(place, person, "venue_unhealthy")
+        assert place.app is not None
+        clock, db = place.app.clock, place.app.db
+        request_id = await db.write(
+            lambda tx: retry_requests.ask(tx, RandomIds(clock), SignalId(signal_id), None, [], clock.now())
+        )
+        answer = await place.until(lambda: db.read(lambda tx: retry_requests.answer_of(tx, request_id)))
+        assert [each[1] for each in answer["accounts"]] == [True]
+        await place.protected(person)
+
+
+async def test_fault_76_close_when_given_up_then_told_as_an_alarm_and_retry_takes_it_up_again(tmp_path: Path) -> None:
+    """order-protocol.md section 4: a close that ends in the dead-letter box raises an alarm."""
+    async with world(tmp_path) as place:
+        (person,) = place.people([PlanName.PRO])
+        await place.start_platform()
+        await place.link(person)
+        _, opened = await place.alert(open_alert())
+        await place.settled(opened["id"])
+        await place.protected(person)
+        assert place.app is not None
+        worker = place.app.engine.worker
+        decide, attempts = worker.outlooks.decider, [0]
+
+        class Poisoned:
+            """A decider that fails on this one signal, as a poison message would make it."""
+
+            def __getattr__(self, name: str) -> Any:
+                attempts[0] += 1
+                raise ValueError("poison")
+
+        worker.outlooks.decider = Poisoned()  # type: ignore[assignment]
+        _, closed = await place.alert(close_alert())
+
+        async def is_dead() -> bool:
+            _, found = await place.call("GET", f"/signals/{closed['id']}", place.operator)
+            return bool(found["state"] == SignalState.DEAD.value)
+
+        await place.until(is_dead, 40)
+        worker.outlooks.decider = decide
+
+        def alarms(tx: Tx) -> tuple[list[str], list[str]]:
+            kinds = tx.execute(select(incidents.c.kind).where(incidents.c.account_id == person.account_id))
+            told = tx.execute(select(outbox.c.payload).where(outbox.c.topic == "notice"))
+            return list(kinds.scalars()), list(told.scalars())
+
+        kinds, told = await place.app.db.read(alarms)
+        assert "close_given_up" in kinds
+        assert any('"is_alarm":true' in each for each in told)
+        _, answer = await _retry(place, closed["id"])
+        assert answer["reopened"]
+
+        async def is_flat() -> bool:
+            return not await place.positions(person)
+
+        await place.until(is_flat)
