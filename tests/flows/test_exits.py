@@ -115,3 +115,40 @@ async def test_time_exit_when_the_user_cancelled_the_stop_twice_then_still_carri
         exits = [each for each in await place.orders(person) if each["leg"] == "exit"]
         assert [each["state"] for each in exits] == ["FILLED"]
         assert Decimal(exits[0]["executed"]) > 0
+
+
+async def test_time_exit_when_its_time_comes_while_the_process_is_away_then_sold_after_the_start(
+    tmp_path: Path,
+) -> None:
+    """product.md E4: the time exit is the engine's and survives a restart; it sells before anything else there."""
+    async with world(tmp_path) as place:
+        (person,) = place.people([PlanName.PRO])
+        await place.start_platform()
+        await place.link(person, time_exit_s=3)
+        _, answer = await place.alert(open_alert())
+        await place.settled(answer["id"])
+        assert (await place.protected(person))[0]["time_exit_at"] is not None
+        await place.stop_platform()
+        await asyncio.sleep(3)
+        await place.start_platform()
+        await _flat(place, person)
+        sold = [each for each in await place.venue_orders(person.uid) if each["side"] == "SELL"]
+        assert len([each for each in sold if each["status"] == "FILLED"]) == 1
+
+
+async def test_time_exit_when_the_venue_is_away_then_waits_and_sells_when_it_is_back(tmp_path: Path) -> None:
+    """order-protocol.md section 6: an exit waits, first in line, while a venue is down."""
+    async with world(tmp_path) as place:
+        (person,) = place.people([PlanName.PRO])
+        await place.start_platform()
+        await place.link(person, time_exit_s=2)
+        _, answer = await place.alert(open_alert())
+        await place.settled(answer["id"])
+        await place.protected(person)
+        await place.fault("status", calls=[*ORDER_CALLS, *CANCEL_CALLS], status=503, executed=False)
+        await asyncio.sleep(4)
+        assert await place.positions(person)
+        await place.control("DELETE", "faults")
+        await _flat(place, person)
+        sold = [each for each in await place.venue_orders(person.uid) if each["side"] == "SELL"]
+        assert len([each for each in sold if each["status"] == "FILLED"]) == 1

@@ -23,6 +23,7 @@ from tradewind.portfolio.service import (
     open_lots_of,
     record_balances,
     set_states,
+    total_exposure,
 )
 from tradewind.venues.base import AssetBalance
 
@@ -83,6 +84,24 @@ def test_state_when_written_twice_then_changed_once_and_rev_counts(tmp_path: Pat
         states = [desk.db.write_now(lambda tx: set_states(tx, wanted, now)) for _ in range(2)]
         assert states[0][lot.lot.id].rev == lot.rev + 1
         assert states[1] == {}
+
+
+def test_exposure_when_states_follow_each_other_then_each_has_its_own_time(tmp_path: Path) -> None:
+    """order-protocol.md section 4: the time without protection is measured."""
+    with journal_desk(tmp_path) as desk:
+        lot = desk.bought()
+        start = lot.state_since
+        steps = [
+            (1, PositionState.PROTECTED_WATCHED),
+            (3, PositionState.PROTECTED_NATIVE),
+            (10, PositionState.UNPROTECTED),
+            (12, PositionState.PROTECTED_NATIVE),
+        ]
+        for seconds, state in steps:
+            at = start + timedelta(seconds=seconds)
+            desk.db.write_now(lambda tx, state=state, at=at: set_states(tx, {lot.lot.id: (state, None)}, at))  # type: ignore[misc]
+        total = desk.db.read_now(lambda tx: total_exposure(tx, start + timedelta(seconds=60)))
+        assert (total.lots, total.naked_ms, total.naked_ms_max, total.watched_ms) == (1, 3_000, 3_000, 2_000)
 
 
 def test_dust_when_nothing_was_sold_then_the_lot_stays_open(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from tradewind.core.ids import OrderId
 from tradewind.core.order import CancelSent, Order, OrderState, VenueReport
@@ -21,6 +21,8 @@ from tradewind.infra.clock import Clock
 from tradewind.infra.db import Db
 from tradewind.infra.points import Point, reached
 
+# Waiting times remembered before those that are over are swept out.
+_BOOK_MAX = 1_000
 RESTING_LEGS = (OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED)
 
 
@@ -33,8 +35,9 @@ class CancelDesk:
     recorder: Recorder
     submitter: Submitter
     clock: Clock
-    # Lists whose last cancel provably changed nothing: not tried again before, whatever wakes their position.
-    _not_before: dict[str, datetime] = field(default_factory=dict)
+    # Lists whose last cancel provably changed nothing: not tried again before this monotonic time, whatever
+    # wakes their position. What is past is swept out when the book has grown.
+    _not_before: dict[str, float] = field(default_factory=dict)
 
     async def cancel(self, legs: Sequence[Order], reason: str) -> datetime | None:
         """Cancel resting legs, list by list; return when to try again where nothing was changed."""
@@ -51,9 +54,10 @@ class CancelDesk:
     async def _cancel_one(self, legs: Sequence[Order], reason: str) -> datetime | None:
         now = self.clock.now()
         key = legs[0].list_client_id or legs[0].id
-        if self._not_before.get(key, now) > now:
-            return self._not_before[key]
-        self._not_before.pop(key, None)
+        left_s = self._not_before.pop(key, 0.0) - self.clock.monotonic()
+        if left_s > 0:
+            self._wait(key, left_s)
+            return now + timedelta(seconds=left_s)
         steps = [(leg.id, CancelSent(now, reason)) for leg in legs]
         moved = await self.db.write(lambda tx: self.journal.step_all(tx, steps, RESTING_LEGS, now))
         if not moved:
@@ -64,10 +68,16 @@ class CancelDesk:
         answer = await self.submitter.cancel(moved[0].after)
         reached(Point.CANCEL_ANSWERED)
         if answer.retry_at is not None:
-            self._not_before[key] = answer.retry_at
+            self._wait(key, (answer.retry_at - self.clock.now()).total_seconds())
         before = {move.after.id: move.before for move in moved}
         await self.recorder.record(self._outcomes([move.after for move in moved], before, answer))
         return answer.retry_at
+
+    def _wait(self, key: str, seconds: float) -> None:
+        at = self.clock.monotonic()
+        if len(self._not_before) >= _BOOK_MAX:
+            self._not_before = {key: until for key, until in self._not_before.items() if until > at}
+        self._not_before[key] = at + seconds
 
     def _outcomes(self, legs: Sequence[Order], before: Mapping[OrderId, Order], answer: CancelAnswer) -> list[Outcome]:
         now = self.clock.now()

@@ -108,9 +108,17 @@ class ExitDesk:
             return await self._after_end(scene, now)
         if latest.state is not OrderState.INTENDED:
             return Progress(False)
+        if self.submitter.desk.is_blind(latest.account_id):
+            # No retry storm with a refused key; the listener finds out when one is accepted again.
+            return Progress(False, now + _DOUBT_RETRY)
         if latest.release_at > now:
             is_long = latest.release_at - now > _NAKED_MAX
             return Progress(False, latest.release_at, is_backing_off=is_long)
+        return await self._leave(scene, now)
+
+    async def _leave(self, scene: _Scene, now: datetime) -> Progress:
+        """The exit may go now: read the symbol's status, free the coins, sell."""
+        latest = scene.latest
         try:
             if scene.protective or not self._instrument(latest).is_trading:
                 await self.submitter.desk.confirm_status(latest.venue, latest.environment, latest.symbol)
@@ -125,7 +133,7 @@ class ExitDesk:
             return await self._free_coins(scene, now)
         if scene.has_entry_in_doubt and not scene.in_scope:
             return Progress(False, now + _DOUBT_RETRY)
-        return await self._sell(intent, latest)
+        return await self._sell(scene.intent, latest)
 
     async def _sell(self, intent: Intent, order: Order) -> Progress:
         await self.dispatcher.send_exit(order)

@@ -46,8 +46,9 @@ _log = logger("execution.submit")
 
 # An order that could not leave is tried again after this; the venue's own retry-at goes before it.
 _RETURN_DELAY = timedelta(milliseconds=250)
-# A key that is refused is not asked every second: the account is BLIND until it is verified again.
-_CREDENTIAL_DELAY = timedelta(seconds=30)
+# A refused key makes the account BLIND: whoever looks after it asks nothing until a key is accepted again, so
+# what waits need not wait longer than this after that.
+_CREDENTIAL_DELAY = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)

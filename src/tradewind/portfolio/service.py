@@ -244,6 +244,23 @@ def set_states(tx: Tx, wanted: Mapping[LotId, tuple[PositionState, str | None]],
     return changed
 
 
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """How long lots stood unprotected, and under the watch alone, in ms: over all of them, and the longest."""
+
+    lots: int
+    naked_ms: int
+    naked_ms_max: int
+    watched_ms: int
+
+
+def total_exposure(tx: Tx, now: datetime) -> Exposure:
+    """Add up the time without protection of every lot there ever was (reliability.md L-2)."""
+    times = [holding.exposed(now) for holding in store.list_all(tx)]
+    naked = [each[0] for each in times]
+    return Exposure(len(times), sum(naked), max(naked, default=0), sum(each[1] for each in times))
+
+
 def close_outside(
     tx: Tx, lot_ids: Sequence[LotId], missing: Quantity, ids: Ids, now: datetime
 ) -> list[tuple[Holding, Quantity]]:

@@ -203,6 +203,11 @@ def list_open(
     return [_holding(row) for row in tx.execute(query.with_for_update() if lock else query)]
 
 
+def list_all(tx: Tx) -> list[Holding]:
+    """Read every lot, closed ones too; for reports."""
+    return [_holding(row) for row in tx.execute(select(lots).order_by(lots.c.opened_at, lots.c.id))]
+
+
 def list_of_user(tx: Tx, user_id: UserId, *, is_open: bool, limit: int, since: datetime | None = None) -> list[Holding]:
     """Read a user's lots, newest first."""
     query = select(lots).where(lots.c.user_id == user_id, lots.c.is_open.is_(is_open))
