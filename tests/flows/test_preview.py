@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-import sqlite3
+import asyncio
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import inspect, text
 from tests.support.platform import Person, World, close_alert, open_alert, world
 
 from tradewind.core.plan import PlanName
+from tradewind.infra.db import Tx
 
 
 def _rows(place: World) -> dict[str, int]:
-    with sqlite3.connect(place.folder / "data" / "tradewind.db") as found:
-        names = [row[0] for row in found.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        return {name: found.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in names}
+    """Count the rows of every table there is."""
+    assert place.app is not None
+
+    def count(tx: Tx) -> dict[str, int]:
+        names = inspect(tx).get_table_names()
+        assert "orders" in names
+        return {name: tx.execute(text(f'SELECT count(*) FROM "{name}"')).scalar_one() for name in names}
+
+    return place.app.db.read_now(count)
+
+
+async def _quiet_rows(place: World) -> dict[str, int]:
+    """Count them once nothing that went before writes any more."""
+    before: dict[str, int] = {}
+    while (now := _rows(place)) != before:
+        before = now
+        await asyncio.sleep(0.5)
+    return now
 
 
 def _body(place: World, action: str = "open", **more: Any) -> dict[str, Any]:
@@ -34,7 +51,7 @@ async def test_preview_when_asked_then_it_says_what_the_signal_then_does_and_wri
         await place.start_platform()
         await place.link(rich)
         await place.link(poor, balances={"USDT": "3"})
-        before = _rows(place)
+        before = await _quiet_rows(place)
         told = await _preview(place, place.operator, _body(place))
         assert _rows(place) == before
         assert await place.venue_orders(rich.uid) == []
@@ -80,7 +97,7 @@ async def test_preview_of_a_close_when_something_is_held_then_the_quantity_and_n
         _, answer = await place.alert(open_alert())
         await place.settled(answer["id"])
         (lot,) = await place.protected(holder)
-        before = _rows(place)
+        before = await _quiet_rows(place)
         told = await _preview(place, place.operator, _body(place, "close"))
         assert _rows(place) == before
         cells = {each["account_id"]: each for each in told["accounts"]}

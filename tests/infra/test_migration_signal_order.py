@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, Table, insert, text
+from tests.support.database import address
 
 from tradewind.infra.db import Db, Tx
 from tradewind.infra.migrate import SCRIPTS, upgrade_schema
@@ -39,12 +41,12 @@ def _put(tx: Tx, name: str, **values: Any) -> None:
     tx.execute(insert(table).values({**empty, **values}))
 
 
-_EMPTY: dict[type, Any] = {int: 0, bool: False, datetime: datetime(2026, 1, 1, tzinfo=UTC)}
+_EMPTY: dict[type, Any] = {int: 0, Decimal: Decimal(0), bool: False, datetime: datetime(2026, 1, 1, tzinfo=UTC)}
 
 
 def test_upgrade_when_journal_is_of_an_earlier_release_then_signals_keep_their_order(tmp_path: Path) -> None:
     """order-protocol.md section 9: a journal written by any earlier release is recovered by this one."""
-    db = Db.open(f"sqlite:///{tmp_path}/tradewind.db")
+    db = Db.open(address(tmp_path / "tradewind.db"))
     try:
         upgrade_schema(db, _scripts_before(tmp_path))
 
