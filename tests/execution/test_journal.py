@@ -54,13 +54,14 @@ def test_entry_when_claimed_twice_then_sent_once(tmp_path: Path) -> None:
 
 
 def test_exit_when_nothing_is_held_then_denied(tmp_path: Path) -> None:
+    """order-protocol.md section 4: nothing held: DENIED(nothing_held)."""
     with journal_desk(tmp_path) as desk:
         claim = _claim_exit(desk, desk.exit())
         assert [(move.after.state, move.after.reason) for move in claim.denied] == [(OrderState.DENIED, "nothing_held")]
 
 
 def test_exit_when_another_sell_is_in_doubt_then_only_the_rest_is_sold(tmp_path: Path) -> None:
-    """order-protocol.md section 4."""
+    """order-protocol.md section 4: sellable is what is held less our sells not ended."""
     with journal_desk(tmp_path) as desk:
         lot = desk.bought()
         stop = desk.leg(lot, Leg.STOP, quantity="0.0002")

@@ -11,6 +11,7 @@ from tradewind.core.plan import PlanName
 
 
 async def test_close_when_one_second_after_open_with_trial_then_superseded_and_flat(tmp_path: Path) -> None:
+    """order-protocol.md section 4: open-then-close inside a plan delay ends flat."""
     async with world(tmp_path) as place:
         trial, pro = place.people([PlanName.TRIAL, PlanName.PRO])
         await place.start_platform()

@@ -48,7 +48,8 @@ async def test_alerts_when_wrong_then_clear_answer_and_nothing_stored(tmp_path: 
         assert await place.venue_orders(person.uid) == []
 
 
-async def test_alert_when_sent_twice_then_same_id_and_one_order(tmp_path: Path) -> None:
+async def test_fault_13_alert_when_sent_twice_then_same_id_and_one_order(tmp_path: Path) -> None:
+    """reliability.md fault 13."""
     async with world(tmp_path) as place:
         (person,) = place.people([PlanName.PRO])
         await place.start_platform()

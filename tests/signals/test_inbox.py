@@ -60,7 +60,8 @@ def test_signal_when_accepted_is_stored_whole(inbox: Inbox) -> None:
     assert len(notes(inbox)) == 1
 
 
-def test_body_without_id_when_repeated_within_60_s_is_the_same_signal(inbox: Inbox) -> None:
+def test_fault_13_body_without_id_when_repeated_within_60_s_is_the_same_signal(inbox: Inbox) -> None:
+    """reliability.md fault 13; order-protocol.md section 8."""
     first = inbox.accept("buy BTCUSDT")
     again = inbox.accept("buy  BTCUSDT\n", at(59.9))
     assert again.ids == first.ids
@@ -182,6 +183,7 @@ def test_claim_when_nothing_waits_gives_nothing(inbox: Inbox) -> None:
 
 
 def test_open_then_close_of_one_asset_when_claimed_never_swap(inbox: Inbox) -> None:
+    """order-protocol.md section 4: not claimed while an earlier undone one touches the same asset."""
     (opened,) = inbox.accept("buy BTCUSDT").ids
     (closed,) = inbox.accept("close BTCUSDT", at(1), source_name="two").ids
     first = inbox.claim(at(1), "a")
@@ -280,7 +282,7 @@ def test_fault_76_attempts_when_they_fail_back_off_and_end_in_the_dead_letter_bo
     assert inbox.claim(now) is not None
 
 
-def test_signal_when_every_worker_dies_on_it_is_buried_and_frees_the_asset(inbox: Inbox) -> None:
+def test_fault_76_signal_when_every_worker_dies_on_it_is_buried_and_frees_the_asset(inbox: Inbox) -> None:
     (poison,) = inbox.accept("buy BTCUSDT").ids
     (behind,) = inbox.accept("close BTCUSDT", at(1)).ids
     for n in range(5):

@@ -65,6 +65,10 @@ class Desk:
             raise NotFound("unknown_symbol", f"{venue} ({environment}) lists no {symbol}.")
         return found
 
+    def has_list(self, venue: VenueName, environment: Environment) -> bool:
+        """Say whether it is known what a venue lists."""
+        return self.market.has_list(venue, environment)
+
     def find(
         self,
         venue: VenueName,

@@ -7,7 +7,7 @@ stops go up to the tick only where a rule says so, so rounding never asks for mo
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import NewType
+from typing import NewType, Protocol
 
 from tradewind.core.money import ZERO, Asset, Money, Price, Quantity, ceil_to_step, floor_to_step
 
@@ -30,6 +30,30 @@ class InstrumentStatus(StrEnum):
     TRADING = "trading"
     HALTED = "halted"
     CANCEL_ONLY = "cancel_only"
+
+
+class Traded(Protocol):
+    """A market by name: all that an order needs of it before it is claimed."""
+
+    @property
+    def venue(self) -> VenueName:
+        """Where it is traded."""
+        ...
+
+    @property
+    def symbol(self) -> str:
+        """The venue's own spelling."""
+        ...
+
+    @property
+    def base(self) -> Asset:
+        """What is bought and sold."""
+        ...
+
+    @property
+    def quote(self) -> Asset:
+        """What it is paid with."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,13 @@ from tradewind.core.analysis import UNKNOWN_VIEW, MarketView
 from tradewind.core.decision import Candidate, Exposure, Place, Skip, SkipReason, decide
 from tradewind.core.errors import NotFound
 from tradewind.core.ids import AccountId, DecisionId, IntentId, UserId
-from tradewind.core.instrument import Environment, Instrument, VenueName
+from tradewind.core.instrument import Environment, Instrument, Traded, VenueName
 from tradewind.core.mandate import Follower, Mandate, passed_over
 from tradewind.core.money import Asset, Price
 from tradewind.core.order import IntentKind, Leg, Order, OrderType, Side
 from tradewind.core.plan import day_start, release_at, week_start
 from tradewind.core.signal import Action, Signal
+from tradewind.core.sizing import Sized
 from tradewind.core.working import working_rows
 from tradewind.execution import store
 from tradewind.execution.exposure import Facts, exposure_of
@@ -30,7 +31,8 @@ from tradewind.infra.db import Tx
 from tradewind.infra.ids import Ids
 from tradewind.portfolio.holding import Holding
 from tradewind.portfolio.service import balances_of, open_lots
-from tradewind.signals.service import find_seq, is_superseded, last_close_at
+from tradewind.signals.service import is_superseded, last_close_at
+from tradewind.signals.timely import place_in_inbox
 
 
 class Quotes(Protocol):
@@ -47,6 +49,10 @@ class Quotes(Protocol):
         """Choose the market in which an account trades a base asset."""
         ...
 
+    def has_list(self, venue: VenueName, environment: Environment) -> bool:
+        """Say whether it is known what a venue lists."""
+        ...
+
     def instrument(self, venue: VenueName, environment: Environment, symbol: str) -> Instrument:
         """Return an instrument by the venue's spelling. Raises NotFound."""
         ...
@@ -54,6 +60,16 @@ class Quotes(Protocol):
     def fresh_price(self, venue: VenueName, environment: Environment, symbol: str) -> Price | None:
         """Return a fresh price or None."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A market by what we hold in it, known without the venue's list."""
+
+    venue: VenueName
+    symbol: str
+    base: Asset
+    quote: Asset
 
 
 @dataclass(slots=True)
@@ -85,7 +101,7 @@ class Decider:
         wanted = list(only) if only is not None else sorted(set(mandates) | holders)
         accounts = self.roster.facts(tx, wanted, now)
         ids = [account_id for account_id in wanted if account_id in accounts]
-        seq = find_seq(tx, signal.id)
+        seq = place_in_inbox(tx, signal.id)
         return Facts(
             signal=signal,
             mandates=mandates,
@@ -144,42 +160,35 @@ class Decider:
         exposure = exposure_of(facts, account_id, instrument, now)
         candidate = self._candidate(facts, account, instrument, exposure)
         answer = decide(facts.signal, self.view, mandate, candidate, exposure, now=now, max_age_s=self.max_age_s)
-        if isinstance(answer, Place) and instrument is None:
+        traded = instrument or _held_market(facts, account)
+        if isinstance(answer, Place) and traded is None:
             answer = Skip(SkipReason.UNKNOWN_INSTRUMENT, answer.working)
         decision_id = DecisionId(self.ids.new())
         row = _decision_row(decision_id, facts.signal, account, mandate, cell, answer, now)
-        if isinstance(answer, Skip) or instrument is None:
+        if isinstance(answer, Skip) or traded is None:
             return DecidedAccount(account_id, row, None, None, answer, candidate)
-        intent = self._intent(facts, account, mandate, instrument, decision_id, answer, now)
-        order = self._order(facts.signal, account, instrument, intent, answer, now)
+        intent = self._intent(facts, account, mandate, traded, decision_id, answer, now)
+        if answer.entry is None:
+            order = self._exit_order(account, traded, intent, now)
+        else:
+            assert instrument is not None, "an entry is sized by its market's rules"
+            order = self._entry_order(facts.signal, account, instrument, intent, answer.entry, now)
         return DecidedAccount(account_id, row, intent, order, answer, candidate)
 
     def _instrument(self, facts: Facts, account: AccountFacts, mandate: Mandate | None) -> Instrument | None:
         signal = facts.signal
         if signal.action is Action.CLOSE:
-            symbol = self._held_symbol(facts, account.account_id)
-            if symbol is not None:
+            held = _held_market(facts, account)
+            if held is not None:
                 try:
-                    return self.quotes.instrument(account.venue, account.environment, symbol)
+                    return self.quotes.instrument(account.venue, account.environment, held.symbol)
                 except NotFound:
-                    # Its venue is switched off here, or lists the market no more: one account's trouble.
+                    # Its venue is away or switched off, or lists the market no more: the exit waits for it.
                     return None
         preference = account.quote
         if mandate is not None and mandate.quote_preference is not None:
             preference = mandate.quote_preference
         return self.quotes.find(account.venue, account.environment, signal.base, preference, signal.quote)
-
-    @staticmethod
-    def _held_symbol(facts: Facts, account_id: AccountId) -> str | None:
-        """The market in which the source's lots, or its entry on the way, are."""
-        signal = facts.signal
-        for holding in facts.lots.get(account_id, ()):
-            if holding.lot.source_id == signal.source_id and holding.lot.base == signal.base:
-                return holding.lot.symbol
-        for stored in facts.undone.get(account_id, ()):
-            if stored.order.source_id == signal.source_id and stored.order.base == signal.base:
-                return stored.order.symbol
-        return None
 
     def _candidate(
         self, facts: Facts, account: AccountFacts, instrument: Instrument | None, exposure: Exposure
@@ -191,6 +200,9 @@ class Decider:
         follows = not facts.is_source_bound or named is None or named.split("_")[0].lower() == account.venue
         # An account that is being reconciled is decided like any other; its entry waits at the claim.
         gate = replace(account.gate, quote=None if instrument is None else instrument.quote, is_reconciling=False)
+        if not self.quotes.has_list(account.venue, account.environment):
+            # Whether it lists the asset nobody can say: the venue is away, which passes.
+            gate = replace(gate, is_venue_healthy=False)
         if exposure.free_quote is not None:
             gate = replace(gate, has_funds=exposure.free_quote.is_positive)
         return Candidate(
@@ -213,7 +225,7 @@ class Decider:
         facts: Facts,
         account: AccountFacts,
         mandate: Mandate | None,
-        instrument: Instrument,
+        traded: Traded,
         decision_id: DecisionId,
         place: Place,
         now: datetime,
@@ -237,7 +249,7 @@ class Decider:
             kind=IntentKind.SIGNAL,
             user_id=account.user_id,
             account_id=account.account_id,
-            symbol=instrument.symbol,
+            symbol=traded.symbol,
             created_at=now,
             signal_id=signal.id,
             signal_seq=facts.signal_seq,
@@ -248,21 +260,22 @@ class Decider:
             is_done=place.entry is not None,
         )
 
-    def _order(
-        self, signal: Signal, account: AccountFacts, instrument: Instrument, intent: Intent, place: Place, now: datetime
+    def _exit_order(self, account: AccountFacts, traded: Traded, intent: Intent, now: datetime) -> Order:
+        return new_order(
+            self.ids,
+            intent,
+            traded,
+            account.environment,
+            now,
+            leg=Leg.EXIT,
+            side=Side.SELL,
+            type=OrderType.MARKET,
+            is_stand_in=account.is_stand_in,
+        )
+
+    def _entry_order(
+        self, signal: Signal, account: AccountFacts, instrument: Instrument, intent: Intent, entry: Sized, now: datetime
     ) -> Order:
-        if place.entry is None:
-            return new_order(
-                self.ids,
-                intent,
-                instrument,
-                account.environment,
-                now,
-                leg=Leg.EXIT,
-                side=Side.SELL,
-                type=OrderType.MARKET,
-                is_stand_in=account.is_stand_in,
-            )
         by_amount = instrument.has_market_by_quote
         return new_order(
             self.ids,
@@ -274,10 +287,26 @@ class Decider:
             side=Side.BUY,
             type=OrderType.MARKET,
             release_at=release_at(signal.received_at, account.plan),
-            spend=place.entry.spend if by_amount else None,
-            quantity=None if by_amount else place.entry.order_quantity,
+            spend=entry.spend if by_amount else None,
+            quantity=None if by_amount else entry.order_quantity,
             is_stand_in=account.is_stand_in,
         )
+
+
+def _held_market(facts: Facts, account: AccountFacts) -> _Held | None:
+    """The market in which the source's lots, or its entry on the way, are; only a close looks there."""
+    signal = facts.signal
+    if signal.action is not Action.CLOSE:
+        return None
+    for holding in facts.lots.get(account.account_id, ()):
+        lot = holding.lot
+        if lot.source_id == signal.source_id and lot.base == signal.base:
+            return _Held(holding.venue, lot.symbol, lot.base, lot.quote)
+    for stored in facts.undone.get(account.account_id, ()):
+        order = stored.order
+        if order.source_id == signal.source_id and order.base == signal.base:
+            return _Held(order.venue, order.symbol, order.base, order.quote)
+    return None
 
 
 def _superseded_at(tx: Tx, signal: Signal, seq: int | None) -> datetime | None:

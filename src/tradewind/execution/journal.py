@@ -13,7 +13,7 @@ from typing import Any
 
 from tradewind.core.decision import Candidate, Place, Skip
 from tradewind.core.ids import AccountId, IntentId, OrderId, SignalId, SourceId, client_order_id
-from tradewind.core.instrument import Environment, Instrument, VenueName
+from tradewind.core.instrument import Environment, Traded, VenueName
 from tradewind.core.money import NOTHING, ZERO, Asset, Quantity
 from tradewind.core.order import (
     ENDED,
@@ -340,7 +340,7 @@ def next_generation(order: Order, ids: Ids, at: datetime, **changes: Any) -> Ord
 
 
 def new_order(
-    ids: Ids, intent: Intent, instrument: Instrument, environment: Environment, at: datetime, **fields: Any
+    ids: Ids, intent: Intent, instrument: Traded, environment: Environment, at: datetime, **fields: Any
 ) -> Order:
     """Build generation 0 of a leg of an intent."""
     leg = fields["leg"]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
+from tradewind.core.errors import Unavailable
 from tradewind.core.order import Order
 from tradewind.core.signal import Action
 from tradewind.execution.fanout import Dispatcher
@@ -21,6 +22,7 @@ from tradewind.execution.protect import Protector
 from tradewind.execution.recorder import Recorder
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import CommitInDoubt, Db, Tx
+from tradewind.infra.db_errors import is_passing
 from tradewind.infra.ids import Ids
 from tradewind.infra.log import logger
 from tradewind.infra.points import Point, reached
@@ -96,7 +98,7 @@ class SignalWorker:
             _log.warning("execution.worker.lease_lost", signal_id=claimed.signal.id)
         except Exception as error:
             _log.exception("execution.worker.decide_failed", signal_id=claimed.signal.id)
-            await self._give_back(claimed, type(error).__name__)
+            await self._give_back(claimed, error)
         return True
 
     async def _decide(self, claimed: Claimed) -> None:
@@ -143,15 +145,27 @@ class SignalWorker:
             for order in orders:
                 self.protector.look((order.account_id, order.symbol))
 
-    async def _give_back(self, claimed: Claimed, reason: str) -> None:
+    async def _give_back(self, claimed: Claimed, error: Exception) -> None:
         try:
-            await self.db.write(lambda tx: self._fail(tx, claimed, reason, self.clock.now()))
+            await self.db.write(lambda tx: self._fail(tx, claimed, error, self.clock.now()))
         except signals.LeaseLost:
             _log.warning("execution.worker.lease_lost", signal_id=claimed.signal.id)
 
-    def _fail(self, tx: Tx, claimed: Claimed, reason: str, now: datetime) -> None:
-        """Give a signal back; a close given up for good is an incident of every account it was to reach."""
-        state = signals.fail(tx, claimed.signal.id, claimed.lease_token, reason, now)
+    def _fail(self, tx: Tx, claimed: Claimed, error: Exception, now: datetime) -> None:
+        """Give a signal back: what passes by itself is waited for, a mistake is counted.
+
+        A close given up for good is an incident of every account it was to reach.
+        """
+        reason = type(error).__name__
+        state = signals.fail(
+            tx,
+            claimed.signal.id,
+            claimed.lease_token,
+            reason,
+            now,
+            is_passing=is_passing(error) or isinstance(error, Unavailable),
+            max_age_s=self.outlooks.decider.max_age_s,
+        )
         if state is not SignalState.DEAD or claimed.signal.action is not Action.CLOSE:
             return
         lots = open_lots(tx, source_id=claimed.signal.source_id, base=claimed.signal.base)

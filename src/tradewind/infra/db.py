@@ -190,7 +190,14 @@ class Db:
     def read_now(self, work: Callable[[Tx], T]) -> T:
         """As `read`, on the calling thread."""
         with self._begun(self._reader) as tx:
-            return work(tx)
+            try:
+                return work(tx)
+            except BaseException:
+                if self.dialect == "sqlite":
+                    # A result left half read keeps SQLite's old snapshot alive, and with it whoever reads next on
+                    # this connection: it is not used again.
+                    tx.invalidate()
+                raise
 
     def close(self) -> None:
         """End the threads and connections."""

@@ -132,6 +132,10 @@ class Market:
         index = self._indexes.get((venue, environment))
         return () if index is None else index.instruments
 
+    def has_list(self, venue: VenueName, environment: Environment) -> bool:
+        """Say whether a venue's list was ever read, from the venue or from what is kept on disk."""
+        return (venue, environment) in self._indexes
+
     def is_listed(self, base: Asset) -> bool | None:
         """Say whether any venue lists this base asset; None while no venue's list is known."""
         indexes = [index for index in self._indexes.values() if len(index)]

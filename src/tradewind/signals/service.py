@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from tradewind.core.errors import Conflict, Forbidden, InvalidInput, NotFound
+from tradewind.core.errors import Conflict, Forbidden, NotFound
 from tradewind.core.ids import SignalId, SourceId
 from tradewind.core.money import Asset
 from tradewind.core.signal import Action, DraftSignal, Signal, is_stale
@@ -23,18 +23,21 @@ from tradewind.infra.points import Point, reached
 from tradewind.signals import store
 from tradewind.signals.dead_letters import dead_notice
 from tradewind.signals.tables import Entry, NewEntry, Origin, SignalState, Source
+from tradewind.signals.telling import payload_of, tell
+from tradewind.signals.timely import demand_timely
 
 # A body without an id of its own is a repeat for this long (order-protocol.md section 8).
 REPEAT_WINDOW = timedelta(seconds=60)
 # Entries older than this by their own time are refused, unless configured otherwise (section 10).
 ENTRY_AGE_MAX_S = 60
-# A sender's clock may run ahead by this much; a later time is a mistake in the template or the clock.
-AHEAD_MAX = timedelta(seconds=60)
 # "inbox retry 5 attempts with back-off, then dead letter" (order-protocol.md section 10).
 ATTEMPTS_MAX = 5
 # 1, 2, 4, 8 s: all five attempts fit into the time in which an entry is still fresh.
 _BACKOFF_FIRST_S = 1
 _ERROR_CHARS_MAX = 500
+# A close that has waited longer than this for the database is told, once ("doubt alarm 15 s", section 10).
+_WAIT_ALARM = timedelta(seconds=15)
+_WAITS = "still waiting: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,17 +122,17 @@ def accept(
             stored.append(Stored(known.signal.id, known.state, True, known.signal.received_at))
             continue
         signal = alert.draft.received(SignalId(ids.new()), source.id, now)
-        _demand_timely(signal, now, max_age_s)
+        demand_timely(signal, now, max_age_s)
         key = _dedupe_key(origin, alert)
         store.insert_entry(tx, NewEntry(signal, origin, author_id, key, alert.body_hash, alert.raw))
-        _tell(tx, source, _payload(signal, source, SignalState.NEW, 1, now), now)
+        tell(tx, source, payload_of(signal, source, SignalState.NEW, 1, now), now)
         stored.append(Stored(signal.id, SignalState.NEW, False, now))
     reached(Point.INBOX_WRITTEN)
     return Accepted(tuple(stored))
 
 
 def demand_enabled(source: Source) -> None:
-    """Raise Forbidden for a source that was switched off."""
+    """Raise Forbidden for a source switched off."""
     if not source.is_enabled:
         raise Forbidden(
             "source_disabled",
@@ -192,12 +195,25 @@ def mark_done(tx: Tx, signal_id: SignalId, now: datetime) -> None:
         _tell_state(tx, entry, SignalState.DONE, now)
 
 
-def fail(tx: Tx, signal_id: SignalId, lease_token: str, reason: str, now: datetime) -> SignalState:
+def fail(
+    tx: Tx,
+    signal_id: SignalId,
+    lease_token: str,
+    reason: str,
+    now: datetime,
+    *,
+    is_passing: bool = False,
+    max_age_s: int = ENTRY_AGE_MAX_S,
+) -> SignalState:
     """Give a claimed signal back after an attempt that failed; the fifth time it is dead-lettered.
 
-    Returns NEW (tried again after 1, 2, 4, 8 s) or DEAD. Raises LeaseLost.
+    What passes by itself (`is_passing`: the database is busy) is no attempt: it is tried again every second, an
+    entry while it is fresh, a close until it succeeds. Returns NEW (tried again after 1, 2, 4, 8 s) or DEAD.
+    Raises LeaseLost.
     """
     entry = _load_leased(tx, signal_id, lease_token, now)
+    if is_passing:
+        return _wait(tx, entry, reason, now, max_age_s)
     if entry.attempts >= ATTEMPTS_MAX:
         _bury(tx, entry, reason, now)
         return SignalState.DEAD
@@ -241,12 +257,6 @@ def last_close_at(tx: Tx, source_id: SourceId, base: Asset) -> datetime | None:
 def is_superseded(tx: Tx, signal_id: SignalId) -> bool:
     """Say whether the same source closed the same asset after this open; never true of a close."""
     return _is_superseded(tx, load_entry(tx, signal_id))
-
-
-def find_seq(tx: Tx, signal_id: SignalId) -> int | None:
-    """Return a signal's place in the inbox: the order of arrival, which no clock can turn; None if it is not there."""
-    entry = store.find_entry(tx, signal_id)
-    return None if entry is None else entry.seq
 
 
 def reopen(tx: Tx, signal_id: SignalId, now: datetime) -> None:
@@ -319,26 +329,6 @@ def _find_repeat(tx: Tx, source: Source, key: str | None, alert: Alert, now: dat
     return known
 
 
-def _demand_timely(signal: Signal, now: datetime, max_age_s: int) -> None:
-    """Refuse entries that are too old or dated ahead; exits never age."""
-    if signal.action is Action.CLOSE or signal.alert_at is None:
-        return
-    if signal.alert_at - now > AHEAD_MAX:
-        raise InvalidInput(
-            "alert_from_the_future",
-            f"The alert says it was sent at {signal.alert_at:%Y-%m-%dT%H:%M:%SZ}, but it is {now:%Y-%m-%dT%H:%M:%SZ}. "
-            "Nothing was stored. Send the time in UTC with a final Z, as {{timenow}} does.",
-        )
-    if is_stale(signal, now, max_age_s):
-        age_s = int((now - signal.alert_at).total_seconds())
-        raise InvalidInput(
-            "stale_alert",
-            f"The alert was sent {age_s} s ago ({signal.alert_at:%Y-%m-%dT%H:%M:%SZ}); entries older than "
-            f"{max_age_s} s are not traded, because the price has moved on. Nothing was stored. "
-            "If the alert is new, send its time as {{timenow}}, not the bar's time.",
-        )
-
-
 def _is_superseded(tx: Tx, entry: Entry) -> bool:
     return entry.signal.action is Action.OPEN and store.has_newer_close(tx, entry)
 
@@ -362,38 +352,43 @@ def _move(tx: Tx, entry: Entry, **values: Any) -> None:
         raise LeaseLost("lease_lost", f"Signal {entry.signal.id} was changed by another worker; nothing was recorded.")
 
 
+def _wait(tx: Tx, entry: Entry, reason: str, now: datetime, max_age_s: int) -> SignalState:
+    """Put a signal back for a moment, unless it has lost its freshness meanwhile; a close that waits long is told."""
+    signal = entry.signal
+    if is_stale(signal, now, max_age_s):
+        _bury(tx, entry, f"it could not be carried out within {max_age_s} s: {reason}", now)
+        return SignalState.DEAD
+    is_late = signal.action is Action.CLOSE and now - signal.received_at > _WAIT_ALARM
+    if is_late and not (entry.last_error or "").startswith(_WAITS):
+        source = load_source(tx, signal.source_id)
+        payload = payload_of(signal, source, SignalState.NEW, entry.rev + 1, now)
+        tell(tx, source, {**payload, "reason": reason[:_ERROR_CHARS_MAX], "is_alarm": True}, now)
+    _move(
+        tx,
+        entry,
+        state=SignalState.NEW,
+        lease_token=None,
+        lease_until=None,
+        not_before=now + timedelta(seconds=_BACKOFF_FIRST_S),
+        attempts=max(0, entry.attempts - 1),
+        last_error=f"{_WAITS if is_late else ''}{reason}"[:_ERROR_CHARS_MAX],
+    )
+    return SignalState.NEW
+
+
 def _bury(tx: Tx, entry: Entry, reason: str, now: datetime) -> None:
     """Dead-letter a signal and say so; a close that could not be carried out is an alarm."""
     reason = reason[:_ERROR_CHARS_MAX]
     _move(tx, entry, state=SignalState.DEAD, lease_token=None, lease_until=None, last_error=reason)
     source = load_source(tx, entry.signal.source_id)
-    payload = _payload(entry.signal, source, SignalState.DEAD, entry.rev + 1, now)
+    payload = payload_of(entry.signal, source, SignalState.DEAD, entry.rev + 1, now)
     payload["reason"] = reason
     payload["is_alarm"] = entry.signal.action is Action.CLOSE
-    _tell(tx, source, payload, now)
+    tell(tx, source, payload, now)
     notes = [Note("signal.dead", source.owner_id, payload), Note("notice", source.owner_id, dead_notice(payload))]
     outbox.append(tx, notes, now)
 
 
 def _tell_state(tx: Tx, entry: Entry, state: SignalState, now: datetime) -> None:
     source = load_source(tx, entry.signal.source_id)
-    _tell(tx, source, _payload(entry.signal, source, state, entry.rev + 1, now), now)
-
-
-def _tell(tx: Tx, source: Source, payload: dict[str, Any], now: datetime) -> None:
-    outbox.append(tx, [Note("signal", source.owner_id, payload)], now)
-
-
-def _payload(signal: Signal, source: Source, state: SignalState, rev: int, now: datetime) -> dict[str, Any]:
-    return {
-        "id": signal.id,
-        "rev": rev,
-        "at": now.isoformat(),
-        "state": state.value,
-        "action": signal.action.value,
-        "base": signal.base,
-        "symbol": signal.symbol_text,
-        "source_id": source.id,
-        "source": source.name,
-        "received_at": signal.received_at.isoformat(),
-    }
+    tell(tx, source, payload_of(entry.signal, source, state, entry.rev + 1, now), now)
