@@ -6,9 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import pytest
 from tests.support.command import Command
-from tests.support.database import SQLITE
 from tests.support.platform import Person, World, close_alert, open_alert, world
 
 from tradewind.core.plan import PlanName
@@ -228,7 +226,6 @@ async def test_fault_60_stop_during_fanout_when_orders_are_on_the_wire_then_each
             assert (await place.call("POST", "/emergency/resume", place.operator, body))[0] == 200
 
 
-@pytest.mark.database(SQLITE)
 async def test_stop_by_command_when_a_platform_runs_then_it_obeys_and_goes_on_after_the_resume(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
         stopped, other = place.people([PlanName.FLEX, PlanName.FLEX])
