@@ -236,3 +236,29 @@ async def test_fault_32_id_when_it_fills_after_never_arrived_then_booked_and_pro
             return [each["protection"] for each in await place.positions(person)] == ["protected_native"] * 2
 
         await place.until(are_both_protected)
+
+
+async def test_fault_40_stream_when_connected_and_silent_then_found_by_comparing_and_subscribed_anew(
+    tmp_path: Path,
+) -> None:
+    """reliability.md L-5: a stream that is up and deaf is found out by comparing the account with its venue."""
+    async with world(tmp_path) as place:
+        (person,) = place.people([PlanName.PRO])
+        await place.start_platform()
+        await place.link(person)
+        await _bought(place, person)
+        assert place.app is not None
+        await place.fault("stream_mute", stream="user")
+        stop = next(each for each in await place.venue_orders(person.uid) if each["type"] == "STOP_LOSS")
+        gone = {"uid": person.uid, "symbol": "BTCUSDT", "order_id": int(stop["orderId"])}
+        await place.control("POST", "external-cancel", gone)
+        # 50 s in production, as far as the venue's budget reaches.
+        place.app.engine.recovery.cross_check_s = 0.5
+        reports = await place.until(lambda: _reports(place, person, "routine"))
+        assert {each["kind"] for each in reports[0]["details"]} == {"order_moved"}
+
+        async def is_protected_again() -> bool:
+            sells = [each for each in await place.venue_orders(person.uid) if each["side"] == "SELL"]
+            return [each["status"] for each in sells].count("NEW") == 2
+
+        await place.until(is_protected_again)

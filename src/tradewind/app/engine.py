@@ -326,6 +326,7 @@ def _connect(engine: Engine) -> None:
     """Tell each part what the others must know: the recorder of every move, the market of every price."""
     recorder, desk = engine.recorder, engine.desk
     recorder.on_poison = engine.reconciler.poisoned
+    engine.recovery.on_deaf = engine.listener.resubscribe
     recorder.listeners.extend(
         [
             _remembering(engine.known),

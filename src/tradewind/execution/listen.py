@@ -76,6 +76,14 @@ class Listener:
         self._down.discard(account_id)
         self.recovery.unfollow(account_id)
 
+    def resubscribe(self, account_id: AccountId) -> None:
+        """Subscribe an account's private stream anew: it is up and says nothing."""
+        followed = self._followed.get(account_id)
+        if followed is not None:
+            stream = self._streams[followed.client]
+            stream.remove(account_id)
+            stream.add(self.desk.signer(account_id))
+
     def is_live(self, account_id: AccountId) -> bool:
         """Say whether the account's stream is up."""
         return account_id in self._followed and account_id not in self._down

@@ -50,8 +50,6 @@ _SHORT_AGAIN_S = 10.0
 _CROSS_CHECK_S = 50.0
 # ... as far as this share of the venue's budget reaches; with more accounts it takes longer, and that is told.
 _CROSS_CHECK_PERCENT = 10
-# A change this old that the live stream has not told makes the stream itself doubtful.
-_STREAM_LATE_MS = 10_000
 
 
 @dataclass(slots=True)
@@ -88,6 +86,10 @@ class Recovery:
     # How often an account is compared with its venue: quiet, or doubtful (no stream, key refused).
     quiet_s: float
     doubtful_s: float
+    # Live accounts with business are compared this often at the least: a stream may be deaf.
+    cross_check_s: float = _CROSS_CHECK_S
+    # Told of an account whose live stream had not said what the venue's lists say.
+    on_deaf: Callable[[AccountId], None] = lambda _account_id: None
     # Accounts of which the journal holds orders in words of a later release: hands off, so never in order.
     unreadable: frozenset[AccountId] = frozenset()
     at_stake: frozenset[AccountId] = frozenset()
@@ -250,9 +252,9 @@ class Recovery:
         busy = sum(1 for each in self._known.values() if each.has_business and each.followed.client is client)
         limit = client.health().weight_a_minute
         if limit is None:
-            return _CROSS_CHECK_S
+            return self.cross_check_s
         weight = busy * weight_of(client.capabilities.costs, 1)
-        return max(_CROSS_CHECK_S, weight * 60 / max(1, limit * _CROSS_CHECK_PERCENT // 100))
+        return max(self.cross_check_s, weight * 60 / max(1, limit * _CROSS_CHECK_PERCENT // 100))
 
     async def _guarded(self, account: _Account) -> None:
         try:
@@ -375,6 +377,10 @@ class Recovery:
         """An account in order that was found to differ all the same: reported; its stream may be deaf."""
         if not looked.differences:
             return
+        if account.cause == "routine" and account.down_since is None:
+            # Its stream is live and had not said so: it is subscribed anew, and asked again once that is done.
+            _log.warning("execution.recovery.stream_deaf", account_id=account.followed.account_id)
+            self.on_deaf(account.followed.account_id)
         report = Held(account.cause, self.clock.now(), self.ids.new(), "", looked, 1)
         await self._write(account, report, is_green=True)
 
