@@ -4,37 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
-import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
-from decimal import Decimal
 from functools import partial
-from types import MappingProxyType
-from typing import Any
 
-import aiohttp
 from tests.crash.evidence import Motion, Told, look_at_motion, read_sides
-from tests.crash.killer import Strike, read_counts
-from tests.crash.numbers import PROCESSING_MS
-from tests.crash.referee import Finding, judge
-from tests.crash.schedule import Kill, Schedule
-from tests.crash.stage import Child, ChildEnded, Stage
-from tests.crash.worlds import World
+from tests.crash.killer import read_counts
+from tests.crash.referee import judge
+from tests.crash.scene import LOOK_S, NodeEnded, Report, Scene, now_us
+from tests.crash.schedule import Kill
+from tests.crash.stage import Child, ChildEnded
 
-from tradewind.audit.service import Audit
-from tradewind.demo.calls import Door, Exchange
-from tradewind.execution import emergency_store
-from tradewind.execution.emergency import Emergency, StopRequest
-from tradewind.execution.emergency_store import PLATFORM, EpochName, Policy
-from tradewind.execution.journal import Journal
-from tradewind.infra.clock import SystemClock
 from tradewind.infra.db import Db
-from tradewind.infra.ids import RandomIds
 from tradewind.infra.points import Point
-from tradewind.vault.opening import KekPlace, open_vault
 
 # After the last fault everything must come to rest: fence, two questions, back-off of exits take seconds. A busy
 # machine may need longer, so the wait goes on while anything moves at all, up to this.
@@ -42,246 +23,10 @@ QUIET_WITHIN_S = 150.0
 _NOTHING_MOVES_S = 40.0
 # Nothing was written for this long and nothing is left to do.
 _STILL_S = 0.25
-_LOOK_S = 0.05
-_READY_S = 10.0
 
 
-class NodeEnded(Exception):
-    """The node ended, or failed, by itself: it was not killed."""
-
-
-@dataclass(slots=True)
-class Alert:
-    """An alert as its sender sees it: sent again until it is answered."""
-
-    body: dict[str, Any]
-    is_answered: bool = False
-
-
-@dataclass(slots=True)
-class Report:
-    """What an episode came to."""
-
-    seed: int
-    database: str
-    kills: int = 0
-    by_point: Counter[str] = field(default_factory=Counter)
-    reached: Counter[Point] = field(default_factory=Counter)
-    findings: list[Finding] = field(default_factory=list)
-    orders: int = 0
-    fills: int = 0
-    signals: int = 0
-    dead_letters: int = 0
-    states: Counter[str] = field(default_factory=Counter)
-    quiet_s: float = 0.0
-    plant: str | None = None
-
-
-class Episode:
+class Episode(Scene):
     """A world with its exchange, and the node that is killed over and over."""
-
-    def __init__(
-        self,
-        stage: Stage,
-        world: World,
-        seed: int,
-        *,
-        plant: str | None = None,
-        numbers: Mapping[str, int] = MappingProxyType({}),
-    ) -> None:
-        self.stage = stage
-        self.numbers = dict(numbers)
-        self.world = world
-        self.schedule = Schedule(seed)
-        self.report = Report(seed, world.database.partition(":")[0] or "sqlite", plant=plant)
-        self.alerts: list[Alert] = []
-        self.signals: set[str] = set()
-        self.stops_us: list[int] = []
-        self.takeovers: list[tuple[int, int]] = []
-        self.clock_offset_ms = 0
-        self._started_at = datetime.now(UTC)
-        self.opened: set[str] = set()
-        self._exchange: Child | None = None
-        self._addresses: dict[str, str] = {}
-        self._session: aiohttp.ClientSession | None = None
-
-    # --- the stage -------------------------------------------------------------------------------
-
-    @contextlib.asynccontextmanager
-    async def open(self) -> AsyncIterator[Episode]:
-        """Start the exchange; end it with everything of this episode."""
-        processing_ms = self.numbers.get("venue_processing_ms", PROCESSING_MS)
-        spec = {
-            "store": str(self.world.folder / "venue.db"),
-            "seed": self.report.seed,
-            "processing_ms": processing_ms,
-        }
-        self._exchange = self.stage.spawn("exchange", spec, self.world.folder / "exchange.log")
-        said = await self._exchange.greeting()
-        self._addresses = {name: said[name] for name in ("rest_url", "ws_api_url", "stream_url", "control_url")}
-        timeout = aiohttp.ClientTimeout(total=20)
-        try:
-            async with aiohttp.ClientSession(timeout=timeout, trust_env=False) as session:
-                self._session = session
-                yield self
-        finally:
-            if self._exchange.is_alive:
-                await self._exchange.kill()
-
-    @property
-    def exchange(self) -> Exchange:
-        """The exchange's control API."""
-        assert self._session is not None
-        return Exchange(Door(self._session, self._addresses["control_url"], "exchange"))
-
-    async def start(self, strike: Strike | None = None) -> Child:
-        """Start a node; it is ready, or dead already, when this returns."""
-        node = self._spawn(strike)
-        with contextlib.suppress(ChildEnded):
-            await node.ready(_READY_S)
-        return node
-
-    async def take_over(self, strike: Strike) -> Child:
-        """Start a second node beside the first; it owns the journal when this returns."""
-        node = self._spawn(strike)
-        await node.greeting()
-        db = Db.open(self.world.database_url)
-        try:
-            epoch = db.read_now(lambda tx: emergency_store.peek(tx, EpochName.OWNER))
-        finally:
-            db.close()
-        self.takeovers.append((epoch, now_us()))
-        return node
-
-    def _spawn(self, strike: Strike | None) -> Child:
-        self._started_at = datetime.now(UTC)
-        return self.stage.spawn(
-            "node",
-            {
-                **self.world.spec(),
-                **self._addresses,
-                "is_uvloop": self.schedule.chance(0.5),
-                "plant": self.report.plant,
-                "numbers": self.numbers,
-                "strike": None if strike is None else {**asdict(strike), "point": strike.point.value},
-            },
-            self.world.log,
-        )
-
-    async def kill(self, node: Child, point: Point | None) -> None:
-        """End a life, and count how it ended."""
-        if node.is_alive:
-            await node.kill()
-            by = "at random"
-        else:
-            ended = node.ended.result()
-            if ended.signal != signal.SIGKILL:
-                raise NodeEnded(f"the node ended by itself: {ended}; see {self.world.log}")
-            by = "?" if point is None else point.value
-        self.report.kills += 1
-        self.report.by_point[by] += 1
-
-    async def end(self, node: Child) -> None:
-        """End a life that may have ended by itself: an owner that was taken over does."""
-        if node.is_alive:
-            await node.kill()
-
-    async def wait_dead(self, node: Child, within_s: float = 5.0) -> None:
-        """Wait until a node has died at its point, or for as long as it may take."""
-        await asyncio.wait({node.ended}, timeout=within_s)
-
-    # --- people and prices -----------------------------------------------------------------------
-
-    async def alert(self, node: Child, action: str, base: str) -> None:
-        """Send a new alert as a strategy would."""
-        number = len(self.alerts) + 1
-        at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        body = {"ticker": f"{base}USDT", "exchange": "BINANCE", "action": action, "id": f"alert-{number}"}
-        alert = Alert({**body, "sent_at": at})
-        self.alerts.append(alert)
-        (self.opened.add if action == "buy" else self.opened.discard)(base)
-        await self.send(node, alert)
-
-    async def attempt_alert(self, node: Child, action: str, base: str) -> None:
-        """Send an alert to a node that may die over it; it is sent again later."""
-        with contextlib.suppress(ChildEnded):
-            await self.alert(node, action, base)
-
-    async def send(self, node: Child, alert: Alert) -> None:
-        """Send an alert; what was answered must never be forgotten."""
-        answer = await node.ask(do="alert", source=self.world.source_id, body=alert.body)
-        if "failed" in answer:
-            raise NodeEnded(f"the node failed to take an alert: {answer['failed']}")
-        alert.is_answered = True
-        self.signals.update(answer.get("signals", ()))
-
-    async def send_unanswered(self, node: Child) -> None:
-        """Senders send again what nobody answered."""
-        for alert in self.alerts:
-            if not alert.is_answered:
-                await self.send(node, alert)
-
-    async def sell_by_hand(self, node: Child) -> None:
-        """Somebody without coins of their own sells everything of an asset."""
-        person = self.world.people[self.schedule.place(len(self.world.people))]
-        if not person.has_own_coins:
-            symbol = f"{self.schedule.base()}USDT"
-            await node.ask(do="sell", user=person.user_id, account=person.account_id, symbol=symbol)
-
-    async def move_price(self, base: str, factor: Decimal) -> None:
-        """Let a price move."""
-        symbol = f"{base}USDT"
-        assert self._session is not None
-        url = f"{self._addresses['rest_url']}/api/v3/ticker/price?symbol={symbol}"
-        async with self._session.get(url) as answer:
-            price = Decimal((await answer.json())["price"])
-        # A tick is far below a hundredth of these prices.
-        await self.exchange.set_price(symbol, _like(price * factor, price))
-
-    async def fall(self, base: str) -> None:
-        """Let a price fall through every stop set at 3 %."""
-        await self.move_price(base, Decimal("0.955"))
-
-    async def set_clock(self, offset_ms: int) -> None:
-        """Let the exchange's clock differ from ours."""
-        await self.exchange.add_fault(kind="clock_offset_ms", value=offset_ms)
-        self.clock_offset_ms = offset_ms
-
-    async def wait_stops_at_the_exchange(self, within_s: float = 5.0) -> None:
-        """Wait until every account has a stop resting at the exchange, whoever knows of it."""
-        until = asyncio.get_running_loop().time() + within_s
-        for person in self.world.people:
-            while not any(_is_resting_stop(order) for order in await self.exchange.orders(person.uid)):
-                if asyncio.get_running_loop().time() > until:
-                    return
-                await asyncio.sleep(_LOOK_S)
-
-    async def cancel_at_the_exchange(self, uid: int) -> None:
-        """The user cancels every resting order of theirs by hand."""
-        for order in await self.exchange.orders(uid):
-            if _is_resting_stop(order):
-                body = {"uid": uid, "symbol": order["symbol"], "order_id": order["orderId"]}
-                await self.exchange.door.demand("POST", "/external-cancel", body=body)
-
-    def stop_platform(self) -> None:
-        """Stop all entries, with the database alone, as the command does."""
-        db = Db.open(self.world.database_url)
-        clock = SystemClock()
-        place = KekPlace(self.world.folder / "kek", self.world.folder / "data")
-        try:
-            vault = db.write_now(lambda tx: open_vault(tx, place, clock, {}))
-            emergency = Emergency(Journal(RandomIds(clock), 0), Audit(vault, clock), clock)
-            wanted = StopRequest(PLATFORM, Policy.LEAVE, "operator", "the harness says so")
-            db.write_now(lambda tx: emergency.stop(tx, wanted))
-        finally:
-            db.close()
-        self.stops_us.append(now_us())
-
-    async def clear_faults(self) -> None:
-        """The exchange behaves from now on."""
-        await self.exchange.door.demand("DELETE", "/faults")
-
-    # --- the course of an episode ----------------------------------------------------------------
 
     async def run(self, kills: int, rare: Counter[str]) -> Report:
         """Kill, let it come to rest, judge."""
@@ -293,6 +38,7 @@ class Episode:
     async def conclude(self, within_s: float = QUIET_WITHIN_S) -> Report:
         """Let it come to rest without faults, and judge."""
         await self.clear_faults()
+        await self.resume_platform()
         await self.quieten(within_s)
         await self.verdict()
         return self.report
@@ -331,6 +77,10 @@ class Episode:
             await self.sell_by_hand(node)
         elif draw.chance(0.2):
             await self.clear_faults()
+        elif self.is_stopped:
+            await self.resume_platform()
+        elif draw.chance(0.2):
+            await self.stop_platform()
 
     async def quieten(self, within_s: float) -> None:
         """Let a node without faults work until nothing is left to do; how it stands then is the verdict's."""
@@ -345,6 +95,7 @@ class Episode:
             if not node.is_alive:
                 raise NodeEnded(f"the node ended by itself: {node.ended.result()}; see {self.world.log}")
             await node.kill()
+            self.ended_us = now_us()
 
     async def wait_protected(self, within_s: float = 20.0) -> None:
         """Wait until every entry so far has ended and its position is protected."""
@@ -352,7 +103,7 @@ class Episode:
 
     async def _wait_still(self, within_s: float) -> None:
         loop = asyncio.get_running_loop()
-        look = partial(look_at_motion, accounts=len(self.world.people), since=self._started_at)
+        look = partial(look_at_motion, accounts=len(self.world.people), since=self.started_at)
         db = Db.open(self.world.database_url)
         try:
             last: Motion | None = None
@@ -363,13 +114,15 @@ class Episode:
                     last, since = motion, loop.time()
                 if motion.is_still and loop.time() - since >= _STILL_S:
                     return
-                await asyncio.sleep(_LOOK_S)
+                await asyncio.sleep(LOOK_S)
         finally:
             db.close()
 
     async def verdict(self) -> None:
         """Read both sides and judge."""
-        told = Told(frozenset(self.signals), tuple(self.stops_us), tuple(self.takeovers), self.clock_offset_ms)
+        told = Told(
+            frozenset(self.signals), tuple(self.stops_us), tuple(self.takeovers), self.clock_offset_ms, self.ended_us
+        )
         sides = await read_sides(self.world, self.exchange, told)
         self.report.findings = judge(sides)
         self.report.reached = Counter(read_counts(self.world.counts))
@@ -378,19 +131,3 @@ class Episode:
         self.report.signals = len(sides.journal.signals)
         self.report.dead_letters = sum(1 for state in sides.extra.inbox.values() if state == "dead")
         self.report.states = Counter(lot.state for lot in sides.journal.lots if lot.is_open)
-
-
-def _is_resting_stop(order: Mapping[str, Any]) -> bool:
-    return order["status"] == "NEW" and order["side"] == "SELL" and str(order["type"]).startswith("STOP")
-
-
-def now_us() -> int:
-    """Read the clock by which the journal is written."""
-    return time.time_ns() // 1_000
-
-
-def _like(value: Decimal, example: Decimal) -> Decimal:
-    """Round to the decimals that another price has."""
-    exponent = example.normalize().as_tuple().exponent
-    assert isinstance(exponent, int)
-    return value.quantize(Decimal(1).scaleb(min(0, exponent)))

@@ -49,12 +49,20 @@ class Booked:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """One row of the outbox."""
+
+    is_marked: bool
+    written_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class Extra:
     """What the demo's journal leaves out."""
 
     steps: Mapping[str, Sequence[Step]]
     incidents: Sequence[tuple[str, str, str]]
-    outbox: Mapping[int, bool]
+    outbox: Mapping[int, Note]
     inbox: Mapping[str, str]
     booked: Sequence[Booked]
     quantities: Mapping[str, Decimal]
@@ -64,13 +72,15 @@ class Extra:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the driver knows: signals answered, when a stop had been committed, which epoch took over when."""
+    """What the driver knows: signals answered, when the platform was stopped, which epoch took over when."""
 
     signals: frozenset[str]
-    stops_us: tuple[int, ...] = ()
+    stops_us: tuple[tuple[int, int | None], ...] = ()
     takeovers: tuple[tuple[int, int], ...] = ()
     # How far the exchange's clock was set ahead of ours; what it logged is read in our time.
     clock_offset_ms: int = 0
+    # When the last process was ended.
+    ended_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +140,10 @@ def _extra(tx: Connection) -> Extra:
             (row.kind, row.account_id, row.order_id or "")
             for row in rows(tx, "SELECT kind, account_id, order_id FROM incidents")
         ],
-        outbox={row.seq: row.published_at is not None for row in rows(tx, "SELECT seq, published_at FROM outbox")},
+        outbox={
+            row.seq: Note(row.published_at is not None, us(row.created_at))
+            for row in rows(tx, "SELECT seq, created_at, published_at FROM outbox")
+        },
         inbox={row.id: row.state for row in rows(tx, "SELECT id, state FROM inbox")},
         booked=[
             Booked(row.order_id, row.account_id, row.symbol, row.side, Decimal(row.quantity), us(row.booked_at))

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.crash.databases import Database, open_databases
-from tests.crash.episode import Episode, Report
+from tests.crash.episode import Episode
 from tests.crash.planting import Planted, run_plants
 from tests.crash.referee import Broken
+from tests.crash.scene import Report
 from tests.crash.stage import Stage, open_stage
 from tests.crash.worlds import Template, build_template, copy_world, remove_world
 

@@ -70,6 +70,8 @@ _NAMES: Mapping[Wrong, Broken] = {
     Wrong.UNPROTECTED: Broken.UNPROTECTED,
     Wrong.NATIVE_ABSENT: Broken.UNPROTECTED,
 }
+# A note that the last process wrote in its last moments is published by the next one.
+_PUBLISHED_WITHIN_US = 10_000_000
 # The engine's own word that something happened which never may.
 _ALARMS = {
     "fill_after_end": Broken.GUESSED,
@@ -143,11 +145,12 @@ def _signals(sides: Sides) -> Iterator[Finding]:
 
 
 def _notes(sides: Sides) -> Iterator[Finding]:
-    for seq, is_marked in sides.extra.outbox.items():
-        if is_marked and seq not in sides.published:
+    """What is marked was published; what is not marked will be, unless it has waited for long already."""
+    for seq, note in sides.extra.outbox.items():
+        if note.is_marked and seq not in sides.published:
             yield Finding(Broken.NOTE_LOST, f"note {seq} is marked published and never reached the bus")
-        elif not is_marked:
-            yield Finding(Broken.NOTE_LOST, f"note {seq} was never published")
+        elif not note.is_marked and sides.told.ended_us - note.written_us > _PUBLISHED_WITHIN_US:
+            yield Finding(Broken.NOTE_LOST, f"note {seq} waited in vain to be published")
 
 
 def _closes(sides: Sides) -> Iterator[Finding]:
@@ -171,7 +174,7 @@ def _claims(sides: Sides) -> Iterator[Finding]:
         if claims:
             yield from _owner_of(sides, order_id, claims[-1])
         for step in claims if orders[order_id].leg == Leg.ENTRY else ():
-            if any(step.at_us > stopped_us for stopped_us in sides.told.stops_us):
+            if any(since < step.at_us < (until or step.at_us + 1) for since, until in sides.told.stops_us):
                 yield Finding(Broken.STOPPED, f"entry {order_id} was claimed after the platform was stopped")
             if step.at_us > sides.extra.fresh_until_us.get(order_id, step.at_us):
                 yield Finding(Broken.STALE, f"entry {order_id} was claimed when its alert was too old")

@@ -10,6 +10,7 @@ from typing import Any
 from tests.crash.episode import Episode
 from tests.crash.killer import Strike
 from tests.crash.referee import Broken
+from tests.crash.stage import Child
 
 from tradewind.infra.points import Point
 
@@ -29,9 +30,16 @@ class Scenario:
     numbers: Mapping[str, int] = field(default_factory=dict)
 
 
+async def _begun(episode: Episode, strike: Strike | None = None) -> Child:
+    """Start a node and wait until it has found every account in order: only then do entries leave."""
+    node = await episode.start(strike)
+    await episode.wait_protected()
+    return node
+
+
 async def _answer_lost(episode: Episode) -> None:
     """The exchange buys and nobody hears it."""
-    node = await episode.start()
+    node = await _begun(episode)
     await episode.exchange.add_fault(kind="execute_drop", times=3)
     await episode.exchange.add_fault(**_MUTED)
     await episode.alert(node, "buy", "BTC")
@@ -41,7 +49,7 @@ async def _answer_lost(episode: Episode) -> None:
 
 async def _late_order(episode: Episode) -> None:
     """The exchange takes its time, within its bound, while everybody asks."""
-    node = await episode.start()
+    node = await _begun(episode)
     await episode.exchange.add_fault(kind="delay_ms", value=2_300, where="engine", times=6)
     await episode.exchange.add_fault(**_MUTED)
     await episode.alert(node, "buy", "BTC")
@@ -57,7 +65,7 @@ async def _late_order_and_clock_behind(episode: Episode) -> None:
 
 async def _slow_reading(episode: Episode) -> None:
     """The exchange's reading side lags: the order is there and is not found for a while."""
-    node = await episode.start()
+    node = await _begun(episode)
     await episode.exchange.add_fault(kind="query_lag_ms", value=2_500)
     await episode.exchange.add_fault(kind="execute_drop", times=6)
     await episode.exchange.add_fault(**_MUTED)
@@ -68,7 +76,7 @@ async def _slow_reading(episode: Episode) -> None:
 
 async def _told_twice(episode: Episode) -> None:
     """The exchange tells every fill twice."""
-    node = await episode.start()
+    node = await _begun(episode)
     await episode.exchange.add_fault(kind="duplicate_fills")
     await episode.alert(node, "buy", "BTC")
     await asyncio.sleep(0.6)
@@ -87,18 +95,18 @@ async def _killed_at_the_outbox(episode: Episode) -> None:
 
 async def _partly_sold(episode: Episode) -> None:
     """The exit is executed in part; the rest must be decided anew."""
-    node = await episode.start()
+    node = await _begun(episode)
     await episode.alert(node, "buy", "BTC")
     await episode.wait_protected()
     await episode.exchange.add_fault(kind="partial_fill", value=0.5, times=6)
     await episode.alert(node, "sell", "BTC")
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(3.0)
     await episode.kill(node, None)
 
 
 async def _stop_in_doubt(episode: Episode) -> None:
     """A stop rests at the exchange, nobody has heard so, and the price falls through it."""
-    node = await episode.start()
+    node = await _begun(episode)
     await episode.exchange.add_fault(kind="query_lag_ms", value=1_500)
     await episode.exchange.add_fault(kind="execute_drop", calls=_OCO, times=12)
     await episode.exchange.add_fault(**_MUTED)
@@ -111,7 +119,7 @@ async def _stop_in_doubt(episode: Episode) -> None:
 
 async def _cancelled_meanwhile(episode: Episode) -> None:
     """While the process is down the user cancels a stop at the exchange."""
-    node = await episode.start()
+    node = await _begun(episode)
     await episode.alert(node, "buy", "BTC")
     await episode.wait_protected()
     await episode.kill(node, None)
@@ -129,22 +137,22 @@ async def _too_late(episode: Episode) -> None:
 
 async def _stopped_while_deciding(episode: Episode) -> None:
     """The platform is stopped while the process stands still between deciding and recording."""
-    node = await episode.start(Strike(Point.SIGNAL_DECIDED, nth=2, hold_ms=1_500))
+    node = await _begun(episode, Strike(Point.SIGNAL_DECIDED, nth=2, hold_ms=1_500))
     await episode.alert(node, "buy", "BTC")
     await episode.wait_protected()
     await episode.alert(node, "buy", "ETH")
     await asyncio.sleep(0.4)
-    episode.stop_platform()
+    await episode.stop_platform()
     await asyncio.sleep(2.0)
     await episode.kill(node, None)
 
 
 async def _taken_over_while_held(episode: Episode) -> None:
     """A second process takes over from one that stands still, which then goes on and has orders to claim."""
-    old = await episode.start(Strike(Point.DECISIONS_COMMITTED, hold_ms=2_000))
+    old = await _begun(episode, Strike(Point.DECISIONS_COMMITTED, hold_ms=2_000))
     await episode.alert(old, "buy", "BTC")
-    new = await episode.take_over(Strike(Point.RECOVERY_COMMITTED, hold_ms=3_500))
-    await asyncio.sleep(2.8)
+    new = await episode.take_over(Strike(Point.RECOVERY_COMMITTED, hold_ms=6_000))
+    await episode.wait_dead(old, within_s=4.5)
     await episode.end(old)
     await new.ready()
     await episode.kill(new, None)

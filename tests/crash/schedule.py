@@ -80,7 +80,7 @@ class Schedule:
         if point in _SLOW:
             return Kill(Strike(point), 4.0)
         delay_ms = draw.choice((0, 0, 0, 1, 3, 10, 30))
-        return Kill(Strike(point, draw.choice((1, 1, 1, 1, 2, 4)), delay_ms), 1.6)
+        return Kill(Strike(point, draw.choice((1, 1, 1, 1, 2, 4)), delay_ms), 2.5)
 
     def chance(self, probability: float) -> bool:
         """Draw yes or no."""
