@@ -7,9 +7,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import inspect, text
+from tests.support.command import Command
 from tests.support.platform import Person, World, close_alert, open_alert, world
 
+from tradewind.cli.signals_preview import TOKEN_VARIABLE
 from tradewind.core.plan import PlanName
 from tradewind.infra.db import Tx
 
@@ -130,3 +133,22 @@ async def test_preview_when_the_symbol_is_unknown_then_refused_as_a_signal_would
             "POST", "/signals/preview", place.operator, {**_body(place), "symbol": "NOPE/USDT"}
         )
         assert (status, answer["code"]) == (422, "unknown_symbol")
+
+
+async def test_preview_by_command_line_when_the_platform_runs_then_a_table_and_the_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world(tmp_path) as place:
+        (person,) = place.people([PlanName.PRO])
+        await place.start_platform()
+        await place.link(person)
+        monkeypatch.setenv(TOKEN_VARIABLE, place.operator.token)
+        command = Command(tmp_path)
+        asked = ("signals", "preview", place.source_id, "open", "BTC/USDT", "--url", place.url)
+        told = await asyncio.to_thread(command.out, *asked)
+        assert "20 USDT" in told
+        assert "1 accounts: 1 would trade, 0 would not" in told
+        refused = await asyncio.to_thread(
+            command.refused, "signals", "preview", "nobody", "open", "BTC", "--url", place.url
+        )
+        assert refused.code == "source_not_found"

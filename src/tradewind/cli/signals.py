@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tradewind.cli.rooms import Rooms, opened_rooms
+from tradewind.cli.signals_preview import preview
 from tradewind.cli.tables import print_table
 from tradewind.core.errors import Unavailable
 from tradewind.core.ids import AccountId, SignalId
@@ -16,7 +17,8 @@ from tradewind.infra.db import Tx
 from tradewind.signals import service as signals
 from tradewind.signals.inbox_facts import Entry, SignalState
 
-app = typer.Typer(help="Signals: list, show, retry.", no_args_is_help=True)
+app = typer.Typer(help="Signals: list, show, preview, retry.", no_args_is_help=True)
+app.command()(preview)
 
 _WAIT_S = 15.0
 _LOOK_S = 0.2
