@@ -31,6 +31,7 @@ from tradewind.execution.stops import active_stops, scopes_of
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import CommitInDoubt, Db, Tx
 from tradewind.infra.log import logger
+from tradewind.infra.points import Point, reached
 from tradewind.infra.wake import Wake
 from tradewind.portfolio.holding import Holding
 from tradewind.portfolio.service import open_lots
@@ -43,6 +44,8 @@ _BUSY_S = 1.0
 _QUIET_S = 10.0
 # Many fills at once wake it once.
 _LEAST_S = 0.1
+# Lots of one transaction: few commits for many, and a short one, because stops wait behind it.
+_BATCH = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +121,7 @@ class Flattener:
         waiting = []
         if row.policy is Policy.FLATTEN:
             waiting = [holding for holding in scene.lots if not self._is_dust(holding)]
-            for holding in waiting:
-                await self._sell(scene, holding)
+            await self._sell([holding for holding in waiting if not scene.is_leaving(holding)])
         if scene.entries or waiting:
             return False
         if row.is_settled:
@@ -134,18 +136,30 @@ class Flattener:
             _log.info("execution.flatten.settled", scope=str(row.scope), policy=row.policy.value, dust=dust)
         return True
 
-    async def _sell(self, scene: Scene, holding: Holding) -> None:
-        if scene.is_leaving(holding):
-            return
-        try:
-            is_begun = await self.exits.begin(holding, ExitCause.EMERGENCY, FLATTEN)
-        except NotFound as error:
-            # Its venue is switched off here, or lists the market no more.
-            _log.warning("execution.flatten.no_market", lot_id=holding.lot.id, code=error.code)
-            return
-        if is_begun:
-            _log.warning("execution.flatten.exit", lot_id=holding.lot.id, account_id=holding.lot.account_id)
-        self.look((holding.lot.account_id, holding.lot.symbol))
+    async def _sell(self, holdings: Sequence[Holding]) -> None:
+        """Record an exit of each lot, a batch in a transaction; what they lead to is carried out side by side."""
+        for start in range(0, len(holdings), _BATCH):
+            batch = holdings[start : start + _BATCH]
+            begun = await self.db.write(partial(self._record, holdings=batch))
+            reached(Point.EXIT_INTENT_COMMITTED)
+            if begun:
+                _log.warning("execution.flatten.exits", lots=len(begun), accounts=len({each[0] for each in begun}))
+            for key in begun:
+                self.look(key)
+
+    def _record(self, tx: Tx, holdings: Sequence[Holding]) -> list[Key]:
+        now = self.clock.now()
+        begun = []
+        for holding in holdings:
+            try:
+                is_begun = self.exits.record(tx, holding, ExitCause.EMERGENCY, FLATTEN, now)
+            except NotFound as error:
+                # Its venue is switched off here, or lists the market no more; nothing was written for it.
+                _log.warning("execution.flatten.no_market", lot_id=holding.lot.id, code=error.code)
+                continue
+            if is_begun:
+                begun.append((holding.lot.account_id, holding.lot.symbol))
+        return begun
 
     def _is_dust(self, holding: Holding) -> bool:
         """Too little to sell: as protection sees it, else at the price now."""
