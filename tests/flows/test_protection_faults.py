@@ -245,3 +245,21 @@ async def test_fault_47_symbol_halted_while_it_is_to_be_sold_then_nothing_is_can
         await place.control("POST", "symbols/BTCUSDT/status", {"status": "TRADING"})
         await _flat(place, person)
         assert len(await _sold(place, person)) == 1
+
+
+async def test_watch_when_its_venue_says_no_price_for_long_then_unprotected_and_told_until_it_does_again(
+    tmp_path: Path,
+) -> None:
+    """order-protocol.md section 5: stream, else REST ticker; still older: UNPROTECTED(no price) with a notice."""
+    async with world(tmp_path) as place:
+        person = await _linked(place)
+        await place.fault("refuse", calls=OCO_CALLS, **NO_SLOT)
+        await _opened(place)
+        await _in_state(place, person, "protected_watched")
+        await place.fault("stream_mute", stream="market")
+        await place.fault("status", calls=["GET /api/v3/ticker/24hr"], status=503, executed=False)
+        held = await _in_state(place, person, "unprotected")
+        assert held["protection_reason"] == "no_price"
+        await place.control("DELETE", "faults")
+        after = await _in_state(place, person, "protected_watched")
+        assert after["naked_ms"] > 0
