@@ -26,6 +26,9 @@ from tradewind.signals.service import mark_done
 _log = logger("execution.board")
 
 _EVERY_S = 0.1
+# Drawing a board of thousands of accounts takes a while: at most this share of the time goes into it.
+_SHARE = 0.1
+_PAUSE_S_MAX = 3.0
 # Boards kept in memory; an older signal's is read from the journal when asked for.
 _BOARDS_MAX = 200
 SKIPPED = "SKIPPED"
@@ -102,11 +105,13 @@ class FanBoards:
 
     async def run(self) -> None:
         """Publish changed cells until cancelled."""
+        took_s = 0.0
         while True:
-            await self.clock.sleep(_EVERY_S)
+            await self.clock.sleep(min(max(_EVERY_S, took_s / _SHARE), _PAUSE_S_MAX))
             if not self._dirty:
                 continue
             wanted, self._dirty = self._dirty, set()
+            started = self.clock.monotonic()
             try:
                 await self._publish(sorted(wanted))
             except CommitInDoubt:
@@ -114,6 +119,7 @@ class FanBoards:
             except Exception:
                 _log.exception("execution.board.publish_failed", signals=len(wanted))
                 self._dirty |= wanted
+            took_s = self.clock.monotonic() - started
 
     async def _publish(self, signal_ids: list[str]) -> None:
         fresh = await self.db.read(lambda tx: read_boards(tx, signal_ids))
