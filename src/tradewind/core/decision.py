@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
+from functools import lru_cache
 
 from tradewind.core.analysis import MarketView, Regime
 from tradewind.core.gate import Closed, GateInputs, GateReason, gate
@@ -199,7 +200,7 @@ def _entry(case: _Case) -> Place | Skip:
     assert instrument is not None
     assert price is not None
     assert free is not None
-    confidence, looked = _confidence(case, instrument, price)
+    confidence, looked = _confidence(case.signal, case.view, instrument, price)
     if confidence < MIN_CONFIDENCE_PCT:
         return Skip(SkipReason.HOLD, looked, confidence_pct=confidence)
     levels = entry_levels(case.signal, case.mandate, instrument, price)
@@ -334,10 +335,11 @@ def _source_size(case: _Case, instrument: Instrument, price: Price, available: M
             return signal.size, is_comparable(signal.quote, instrument.quote)
 
 
-def _confidence(case: _Case, instrument: Instrument, price: Price) -> tuple[int, Working]:
-    view = case.view
+# The same for every account that trades the same market: one signal asks for it thousands of times.
+@lru_cache(maxsize=64)
+def _confidence(signal: Signal, view: MarketView, instrument: Instrument, price: Price) -> tuple[int, Working]:
     by_view = _view_points(view)
-    drift_bps = _drift_bps(case.signal, instrument, price)
+    drift_bps = _drift_bps(signal, instrument, price)
     by_drift = 0 if drift_bps is None else next((points for bps, points in _DRIFT_STEPS if drift_bps > bps), 0)
     total = max(0, min(100, _BASE_CONFIDENCE_PCT + by_view + by_drift))
     drift = "unknown" if drift_bps is None else f"{_two_places(drift_bps / 100)} %"

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
+from functools import lru_cache
+from typing import NamedTuple
 
 from tradewind.core.instrument import Instrument
 from tradewind.core.mandate import Mandate
@@ -40,8 +42,33 @@ class NoLevels:
     working: Step
 
 
+class Distances(NamedTuple):
+    """What a mandate says about stops and targets, in hundredths of a percent."""
+
+    stop_bps: int
+    target_bps: int
+    min_stop_bps: int
+    max_stop_bps: int
+    min_target_bps: int
+    max_target_bps: int
+
+
 def entry_levels(signal: Signal, mandate: Mandate, instrument: Instrument, price: Price) -> Levels | NoLevels:
     """Set stop and target for a buy at `price`."""
+    distances = Distances(
+        mandate.stop_bps,
+        mandate.target_bps,
+        mandate.min_stop_bps,
+        mandate.max_stop_bps,
+        mandate.min_target_bps,
+        mandate.max_target_bps,
+    )
+    return _levels(signal, distances, instrument, price)
+
+
+# Most mandates say the same: one signal asks for the same levels thousands of times.
+@lru_cache(maxsize=256)
+def _levels(signal: Signal, mandate: Distances, instrument: Instrument, price: Price) -> Levels | NoLevels:
     stop_bps, stop_by = _stop_distance(signal, mandate, instrument.quote, price)
     if stop_bps <= ZERO:
         said = step("levels", price=_in(price, instrument), stop=stop_by, distance=_percent(stop_bps))
@@ -84,7 +111,7 @@ def is_comparable(signal_quote: Asset | None, quote: Asset) -> bool:
     return signal_quote in USD_LIKE and quote in USD_LIKE
 
 
-def _stop_distance(signal: Signal, mandate: Mandate, quote: Asset, price: Price) -> tuple[Decimal, str]:
+def _stop_distance(signal: Signal, mandate: Distances, quote: Asset, price: Price) -> tuple[Decimal, str]:
     if signal.stop is not None:
         reference = _reference(signal, quote, price)
         if reference is not None:
@@ -94,7 +121,7 @@ def _stop_distance(signal: Signal, mandate: Mandate, quote: Asset, price: Price)
     return Decimal(mandate.stop_bps), "mandate"
 
 
-def _target_distance(signal: Signal, mandate: Mandate, quote: Asset, price: Price) -> tuple[Decimal, str]:
+def _target_distance(signal: Signal, mandate: Distances, quote: Asset, price: Price) -> tuple[Decimal, str]:
     if signal.targets:
         reference = _reference(signal, quote, price)
         if reference is not None:
