@@ -26,9 +26,9 @@ from tradewind.signals.service import mark_done
 _log = logger("execution.board")
 
 _EVERY_S = 0.1
-# Drawing a board of thousands of accounts takes a while: at most this share of the time goes into it.
-_SHARE = 0.1
-_PAUSE_S_MAX = 3.0
+# Drawing a board of thousands of accounts takes a while: the pause after it is so many times as long.
+_PAUSE_TIMES = 9
+_SLOWEST_S = 3.0
 # Boards kept in memory; an older signal's is read from the journal when asked for.
 _BOARDS_MAX = 200
 SKIPPED = "SKIPPED"
@@ -105,9 +105,9 @@ class FanBoards:
 
     async def run(self) -> None:
         """Publish changed cells until cancelled."""
-        took_s = 0.0
+        pause_s = _EVERY_S
         while True:
-            await self.clock.sleep(min(max(_EVERY_S, took_s / _SHARE), _PAUSE_S_MAX))
+            await self.clock.sleep(pause_s)
             if not self._dirty:
                 continue
             wanted, self._dirty = self._dirty, set()
@@ -120,6 +120,7 @@ class FanBoards:
                 _log.exception("execution.board.publish_failed", signals=len(wanted))
                 self._dirty |= wanted
             took_s = self.clock.monotonic() - started
+            pause_s = min(max(_EVERY_S, took_s * _PAUSE_TIMES), _SLOWEST_S)
 
     async def _publish(self, signal_ids: list[str]) -> None:
         fresh = await self.db.read(lambda tx: read_boards(tx, signal_ids))
