@@ -12,7 +12,9 @@ from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from tradewind.core.errors import NotFound
 from tradewind.core.ids import AccountId, OrderId, UserId, is_ours
+from tradewind.core.instrument import Instrument
 from tradewind.core.money import EXACT, ZERO, Asset, plain
 from tradewind.core.order import RESTING, Order, OrderState
 from tradewind.execution import store
@@ -155,15 +157,22 @@ class AccountLook:
         self, followed: Followed, signer: Signer, symbols: Sequence[str], looked: Looked
     ) -> list[OrderReport]:
         client, costs = followed.client, followed.client.capabilities.costs
-        if len(symbols) * costs.open_orders >= costs.open_orders_all:
+        instruments = [self._listed(client, symbol) for symbol in symbols]
+        # A market that is listed no more cannot be asked about by name.
+        if None in instruments or len(symbols) * costs.open_orders >= costs.open_orders_all:
             looked.weight += costs.open_orders_all
             return list(await client.open_orders(signer, None))
         found: list[OrderReport] = []
-        for symbol in symbols:
-            instrument = self.desk.instrument(client.capabilities.venue, client.environment, symbol)
+        for instrument in instruments:
             looked.weight += costs.open_orders
             found += await client.open_orders(signer, instrument)
         return found
+
+    def _listed(self, client: VenueClient, symbol: str) -> Instrument | None:
+        try:
+            return self.desk.instrument(client.capabilities.venue, client.environment, symbol)
+        except NotFound:
+            return None
 
     async def _compare_one(
         self, followed: Followed, stored: Stored, report: OrderReport | None, looked: Looked
@@ -177,6 +186,9 @@ class AccountLook:
                 return
             looked.weight += costs.fills_of_order
             moved = await self.reconciler.found(order.id, report)
+        elif self._listed(followed.client, order.symbol) is None:
+            looked.tell("market_gone", order.symbol, ours=order.state.value, venue="-", done="told", order_id=order.id)
+            return
         elif order.state in (OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED):
             # It should rest and does not: filled, cancelled or expired while nobody listened.
             looked.weight += costs.find_order + costs.fills_of_order
@@ -223,7 +235,7 @@ class AccountLook:
 
         after = await self.db.write(keep)
         looked.positions = len(after.lots)
-        looked.is_steady = before.version == after.version and not any(map(_may_move_coins, after.undone))
+        looked.is_steady = before.version == after.version and not any(map(may_move_coins, after.undone))
         looked.short = shortfall(after.lots, snapshot) if looked.is_steady else {}
         for asset, missing in looked.short.items():
             held = sum((each.lot.quantity.value for each in after.lots if each.lot.base == asset), ZERO)
@@ -262,10 +274,13 @@ def _says_nothing_new(stored: Stored, report: OrderReport) -> bool:
     return is_same and order.executed == report.executed and not stored.lacks_fills
 
 
-def _may_move_coins(stored: Stored) -> bool:
-    """Fills of an order on its way, in doubt or not booked may be in the balance already, or not yet."""
-    still = (OrderState.INTENDED, OrderState.ACCEPTED)
-    return stored.lacks_fills or stored.order.state not in still
+def may_move_coins(stored: Stored) -> bool:
+    """Say whether fills of an order may be in the balances and not in the lots, or the other way round.
+
+    Of an order on its way, in doubt or not booked. One that rests has told what it executed, partly filled or not.
+    """
+    rests = (OrderState.INTENDED, OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED)
+    return stored.lacks_fills or stored.order.state not in rests
 
 
 def _note_moves(order: Order, moved: Sequence[Moved], looked: Looked) -> None:

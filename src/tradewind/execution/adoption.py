@@ -8,10 +8,12 @@ and cancelled where none does. Nothing is sent to find out; nothing is ever fire
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from tradewind.core.errors import NotFound
 from tradewind.core.ids import AccountId, ClientOrderId, IntentId, MandateId, OrderId, SourceId, UserId, is_ours
 from tradewind.core.instrument import Environment, Instrument, VenueName
 from tradewind.core.levels import default_levels
@@ -90,7 +92,11 @@ class Adoption:
 
         known, named, quotes = await self.db.read(read)
         symbols = {*known, *(report.symbol for report in resting if is_ours(report.client_order_id))}
-        found = {symbol: self.desk.instrument(venue, environment, symbol) for symbol in symbols}
+        found: dict[str, Instrument] = {}
+        for symbol in symbols:
+            # A market that is listed no more has no orders to ask for; what is held of it shows in the balances.
+            with contextlib.suppress(NotFound):
+                found[symbol] = self.desk.instrument(venue, environment, symbol)
         held = {each.asset for each in snapshot.balances if each.free + each.locked > ZERO}
         for base in held | named:
             for quote in quotes:
