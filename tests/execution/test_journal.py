@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from tests.support.journal import BTCUSDT, Desk, journal_desk, report_of, venue_now
 
 from tradewind.core.money import Quantity
-from tradewind.core.order import Leg, Order, OrderState
+from tradewind.core.order import AbsenceProven, Leg, Order, OrderState, OutcomeLost
 from tradewind.execution.journal import Claim, next_generation
 from tradewind.execution.outcomes import Outcome
 from tradewind.execution.sellable import Market, sells_open
@@ -51,6 +51,20 @@ def test_entry_when_claimed_twice_then_sent_once(tmp_path: Path) -> None:
         order = desk.entry()
         assert len(desk.claim(order)) == 1
         assert desk.claim(order) == []
+
+
+def test_next_generation_when_the_one_before_was_executed_after_all_then_denied(tmp_path: Path) -> None:
+    """order-protocol.md section 11, I-1: at most one entry generation of a Decision executes anything."""
+    with journal_desk(tmp_path) as desk:
+        (first,) = desk.claim(desk.entry())
+        desk.apply(Outcome(first.id, OutcomeLost(desk.clock.now(), "timeout", 1)))
+        desk.apply(Outcome(first.id, AbsenceProven(desk.clock.now())))
+        again = next_generation(desk.order(first), desk.ids, desk.clock.now())
+        desk.db.write_now(lambda tx: desk.journal.intend(tx, None, [again], desk.clock.now()))
+        desk.apply(desk.filled(first))
+        assert desk.order(first).state is OrderState.NEVER_ARRIVED
+        assert desk.claim(again) == []
+        assert (desk.order(again).state, desk.order(again).reason) == (OrderState.DENIED, "bought_before")
 
 
 def test_exit_when_nothing_is_held_then_denied(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,32 @@ async def test_retry_when_skipped_for_a_passing_reason_then_decided_again(tmp_pa
         await place.protected(person)
         board = await place.settled(answer["id"])
         assert (board["counts"]["placed"], board["counts"]["skipped"]) == (1, 0)
+
+
+async def test_retry_when_what_never_arrived_was_executed_after_all_then_not_bought_again(tmp_path: Path) -> None:
+    """order-protocol.md section 11, I-1: an ended row keeps its state, and its fills are booked all the same."""
+    async with world(tmp_path) as place:
+        (person,) = place.people([PlanName.PRO])
+        await place.start_platform()
+        await place.link(person)
+        await place.reconciled(person)
+        _, answer = await place.alert(open_alert())
+        await place.settled(answer["id"])
+        (lot,) = await place.protected(person)
+        entry = update(orders).where(orders.c.account_id == person.account_id, orders.c.leg == "entry")
+        await _write(place, lambda tx: tx.execute(entry.values(state="NEVER_ARRIVED")))
+        price = str(Decimal(lot["stop"]) * Decimal("0.99"))
+        await place.control("POST", "price", {"symbol": "BTCUSDT", "price": price})
+
+        async def is_flat() -> bool:
+            return not await place.positions(person)
+
+        await place.until(is_flat)
+        _, retried = await _retry(place, answer["id"])
+        assert [(each["is_done"], each["text"]) for each in retried["accounts"]] == [
+            (False, "has it: its order was filled")
+        ]
+        assert len([each for each in await place.venue_orders(person.uid) if each["side"] == "BUY"]) == 1
 
 
 async def test_retry_when_an_order_is_in_doubt_then_blocked_and_told(tmp_path: Path) -> None:

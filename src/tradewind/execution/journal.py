@@ -287,6 +287,9 @@ class Journal:
         for order in due:
             if order.is_known_to_venue:
                 reasons[order.id] = "at_venue"
+            elif order.generation > 0 and store.has_bought_before(tx, order):
+                # What was taken for never arrived has been executed after all (I-1).
+                reasons[order.id] = "bought_before"
             if order.signal_id is not None:
                 if order.signal_id not in overtaken:
                     overtaken[order.signal_id] = is_superseded(tx, order.signal_id)

@@ -16,7 +16,7 @@ from sqlalchemy import Row
 
 from tradewind.core.errors import Conflict, InvalidInput
 from tradewind.core.ids import AccountId, DecisionId, SignalId, client_order_id
-from tradewind.core.order import Order, OrderState, Resent
+from tradewind.core.order import Leg, Order, OrderState, Resent
 from tradewind.core.retry import Standing, standing_of_order, standing_of_skip
 from tradewind.core.signal import Action, Signal, is_stale
 from tradewind.execution import intent_store, record_store, store
@@ -35,6 +35,8 @@ from tradewind.signals.inbox_facts import Entry, SignalState
 
 _log = logger("execution.retry")
 
+# Ends after which another order would follow.
+_FOLLOWED = (Standing.AGAIN, Standing.RESEND_SAME)
 _WORDS = {
     Standing.HAS_IT: "has it: its order was filled",
     Standing.UNDER_WAY: "its order is on its way",
@@ -125,18 +127,21 @@ class RetryDesk:
     def _cases(self, tx: Tx, signal_id: SignalId, only: Collection[AccountId]) -> list[_Case]:
         newest: dict[str, Order] = {}
         blocked: set[str] = set()
+        bought: set[str] = set()
         for order in store.list_of_signal(tx, signal_id):
+            if order.leg is Leg.ENTRY and order.executed.is_positive:
+                bought.add(order.account_id)
             if standing_of_order(order.state, order.reason, "never") is Standing.BLOCKED:
                 blocked.add(order.account_id)
             if order.account_id not in newest or order.generation > newest[order.account_id].generation:
                 newest[order.account_id] = order
         return [
-            self._case(row, newest.get(row.account_id), is_blocked=row.account_id in blocked)
+            self._case(row, newest.get(row.account_id), row.account_id in blocked, has_bought=row.account_id in bought)
             for row in record_store.list_decisions(tx, signal_id, None)
             if not only or row.account_id in only
         ]
 
-    def _case(self, row: Row[Any], newest: Order | None, *, is_blocked: bool) -> _Case:
+    def _case(self, row: Row[Any], newest: Order | None, is_blocked: bool, *, has_bought: bool) -> _Case:
         if newest is None:
             standing, reason = standing_of_skip(row.reason), row.reason
         else:
@@ -144,6 +149,8 @@ class RetryDesk:
             standing, reason = standing_of_order(newest.state, newest.reason, resend.value), newest.reason
             # Every generation is asked about before a conclusion (section 1).
             standing = Standing.BLOCKED if is_blocked else standing
+            # A generation whose row has ended may have been executed after all: the account has what it was to get.
+            standing = Standing.HAS_IT if has_bought and standing in _FOLLOWED else standing
         text = _WORDS.get(standing, f"stays as it is: {reason or 'ended'}")
         if standing is Standing.BLOCKED and newest is not None:
             text = f"{text} ({newest.state})"

@@ -210,6 +210,17 @@ def list_of_signal(tx: Tx, signal_id: SignalId) -> list[Order]:
     return [each.order for each in _all_of(tx.execute(query.order_by(orders.c.created_at, orders.c.id)))]
 
 
+def has_bought_before(tx: Tx, order: Order) -> bool:
+    """Say whether another entry of the same intent or signal has executed anything at this account."""
+    is_same: ColumnElement[bool] = orders.c.intent_id == order.intent_id
+    if order.signal_id is not None:
+        is_same = or_(is_same, orders.c.signal_id == order.signal_id)
+    query = select(orders.c.executed).where(
+        is_same, orders.c.account_id == order.account_id, orders.c.leg == Leg.ENTRY.value, orders.c.id != order.id
+    )
+    return any(executed > ZERO for executed in tx.execute(query).scalars())
+
+
 def list_of_user(
     tx: Tx, user_id: UserId, *, is_open: bool | None, limit: int, before: datetime | None = None
 ) -> list[Stored]:
