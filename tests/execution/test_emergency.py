@@ -17,10 +17,10 @@ from tradewind.core.errors import Forbidden, NotFound
 from tradewind.core.ids import UserId
 from tradewind.core.order import Leg, OrderState, ReturnedUnsent
 from tradewind.execution.emergency import StopRequest
-from tradewind.execution.emergency_store import PLATFORM, Policy, Scope, ScopeKind
+from tradewind.execution.emergency_store import PLATFORM, Policy, Scope, ScopeKind, StopRow
 from tradewind.execution.service import accounts_stopped
 from tradewind.execution.stops import STOPPED, active_stops, stop_epoch
-from tradewind.infra.db import Db
+from tradewind.infra.db import Db, Tx
 from tradewind.infra.migrate import upgrade_schema
 
 DENIED = (OrderState.DENIED, STOPPED)
@@ -121,6 +121,24 @@ def test_resume_when_the_operator_has_stopped_too_then_only_the_operator_lifts_i
     stage.stop(ANN, actor="user:u-a")
     resume("user:u-a", is_operator=False)
     assert stage.db.read_now(active_stops) == {}
+
+
+def test_resume_when_the_operator_has_stopped_an_account_of_theirs_then_only_the_operator_lifts_it(
+    stage: Stage,
+) -> None:
+    account = Scope(ScopeKind.ACCOUNT, "a/1")
+    stage.emergency.people_of = lambda _tx, scope: [UserId("u-a")] if scope == account else []
+    stage.stop(account, actor="user:op")
+    stage.stop(account, actor="user:u-a")
+
+    def lift(tx: Tx) -> StopRow:
+        return stage.emergency.resume(tx, account, actor="user:u-a", reason="", is_operator=False)
+
+    with pytest.raises(Forbidden):
+        stage.db.write_now(lift)
+    stage.resume(account)
+    stage.stop(account, actor="user:u-a")
+    assert not stage.db.write_now(lift).is_stopped
 
 
 def test_stop_and_resume_when_done_then_each_stands_in_the_audit(stage: Stage) -> None:

@@ -71,7 +71,8 @@ class Emergency:
         """Stop the entries of a scope; stopping a stopped scope keeps the stronger policy and denies again."""
         now = self.clock.now()
         epoch = emergency_store.bump(tx, EpochName.STOP, above=wanted.floor)
-        row = _stopped(emergency_store.find_stop(tx, wanted.scope), wanted, epoch, now)
+        before = emergency_store.find_stop(tx, wanted.scope)
+        row = _stopped(before, wanted, epoch, now, is_own=self._is_own(tx, wanted))
         emergency_store.put_stop(tx, row)
         denied = self._deny(tx, emergency_store.intended_entries(tx, wanted.scope), now)
         on_the_way = len(emergency_store.entries_on_the_way(tx, wanted.scope))
@@ -150,6 +151,15 @@ class Emergency:
         }
         outbox.append(tx, [Note("gate", user_id, payload) for user_id in sorted(people, key=str)], now)
 
+    def _is_own(self, tx: Tx, wanted: StopRequest) -> bool:
+        """Say whether somebody stops themselves, or an account of theirs."""
+        scope = wanted.scope
+        if scope.kind is ScopeKind.USER:
+            return wanted.actor == f"user:{scope.subject}"
+        return scope.kind is ScopeKind.ACCOUNT and wanted.actor in {
+            f"user:{each}" for each in self.people_of(tx, scope)
+        }
+
     def _deny(self, tx: Tx, ids: Sequence[OrderId], now: datetime) -> list[Moved]:
         moved: list[Moved] = []
         for start in range(0, len(ids), _BATCH):
@@ -162,7 +172,7 @@ class Emergency:
         self.audit.append(tx, actor, action, f"emergency:{scope}", details=facts, user_id=user_id)
 
 
-def _stopped(before: StopRow | None, wanted: StopRequest, epoch: int, now: datetime) -> StopRow:
+def _stopped(before: StopRow | None, wanted: StopRequest, epoch: int, now: datetime, *, is_own: bool) -> StopRow:
     fresh = StopRow(
         scope=wanted.scope,
         epoch=epoch,
@@ -178,7 +188,7 @@ def _stopped(before: StopRow | None, wanted: StopRequest, epoch: int, now: datet
     if before is None or not before.is_stopped:
         return fresh
     # The operator's stop is the operator's to lift, whoever stops after them.
-    is_operators = wanted.actor == f"user:{wanted.scope.subject}" and before.actor != wanted.actor
+    is_operators = is_own and before.actor != wanted.actor
     policy = max(before.policy, wanted.policy, key=_STRENGTH.index)
     return replace(
         fresh,
