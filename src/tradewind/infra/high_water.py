@@ -21,6 +21,7 @@ from sqlalchemy.engine import make_url
 from tradewind.core.errors import Conflict
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import Db, Tx
+from tradewind.infra.db_errors import PASSING_KINDS
 from tradewind.infra.log import logger
 
 _log = logger("infra.high_water")
@@ -58,16 +59,17 @@ class HighWater:
         self._is_dirty = True
 
     async def run(self) -> None:
-        """Write the mark after commits until cancelled; a disk that refuses is told and tried again."""
+        """Write the mark after commits until cancelled; a disk or database that refuses is told and tried again."""
         while True:
             if self._is_dirty:
                 self._is_dirty = False
-                mark = await self.db.read(self.read)
                 try:
+                    mark = await self.db.read(self.read)
                     await asyncio.to_thread(write_mark, self.path, mark)
-                except OSError as error:
+                except (OSError, *PASSING_KINDS) as error:
+                    # A database that is away takes no writes: the old mark holds, and the process must live on.
                     self._is_dirty = True
-                    _log.error("infra.high_water.not_written", path=str(self.path), error=error.strerror)
+                    _log.error("infra.high_water.not_written", path=str(self.path), error=type(error).__name__)
             await self.clock.sleep(_EVERY_S)
 
 
