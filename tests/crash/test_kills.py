@@ -42,7 +42,7 @@ async def test_kill_of_the_real_process_when_it_comes_anywhere_then_nothing_is_l
 
 async def test_planted_bugs_when_their_scenarios_are_played_then_are_found_by_name(folder: Path) -> None:
     """Some of the plants of `make crash`: a harness that finds nothing must be one that could have."""
-    names = ("fills_not_deduplicated", "outbox_marked_before_publish", "dead_stop_adopted")
+    names = ("outbox_marked_before_publish", "dead_stop_adopted")
     total = await run(Wanted(kills=0, minutes=0, seed=_SEED, databases=("sqlite",), plants=names), folder)
 
     assert [each.line() for each in total.planted if not each.is_found] == []
