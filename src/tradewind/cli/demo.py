@@ -25,6 +25,10 @@ def demo(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object on the last line; everything else goes to stderr.")
     ] = False,
+    database: Annotated[
+        str,
+        typer.Option(help="sqlite, postgresql (a server of its own), or an empty database's address."),
+    ] = "sqlite",
     keep: Annotated[Path | None, typer.Option(help="Keep database, logs and journal in this new folder.")] = None,
     capture: Annotated[Path | None, typer.Option(help="Write the closing picture to this .svg or .txt file.")] = None,
 ) -> None:
@@ -34,5 +38,15 @@ def demo(
     """
     if speed is not None and not Decimal("0.1") <= speed <= 100:
         raise InvalidInput("speed_out_of_bounds", "The speed must lie between 0.1 and 100.")
-    code = run(Options(seed=seed, tape=tape, speed=speed, serves=serve, as_json=as_json, keep=keep, capture=capture))
+    options = Options(
+        seed=seed,
+        tape=tape,
+        speed=speed,
+        serves=serve,
+        as_json=as_json,
+        keep=keep,
+        capture=capture,
+        database=database,
+    )
+    code = run(options)
     raise typer.Exit(code)

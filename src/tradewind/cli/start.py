@@ -129,7 +129,7 @@ def require_sound(db: Db, settings: Settings, *, is_thorough: bool = False) -> N
     if problem is not None:
         raise Unavailable(
             "database_damaged",
-            f"{database_place(settings)} is damaged: {problem}. Stop Tradewind and restore a backup.",
+            f"{database_place(settings)} is damaged: {problem}. Nothing was started. Restore a backup.",
         )
 
 

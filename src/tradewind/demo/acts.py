@@ -268,7 +268,7 @@ class Acts:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _SETTLED_WITHIN_S
         while True:
-            journal = await asyncio.to_thread(read_journal, self.players.journal_file)
+            journal = await asyncio.to_thread(read_journal, self.players.journal)
             venue = await read_venue(self.players.exchange)
             self.expected = self._expectations()
             verdict = check(journal, venue, self.expected, self._keys)

@@ -1,21 +1,20 @@
-"""Reading both sides: the journal's file directly and read-only, the exchange through its own log.
+"""Reading both sides: the journal's database directly and read-only, the exchange through its own log.
 
-The referee asks neither the platform's code nor its API: it opens the SQLite file as an auditor would. Times
-in the file are microseconds, amounts are decimal texts (infra/db.py).
+The referee asks neither the platform's code nor its API: it opens the database as an auditor would. In an SQLite
+file times are microseconds and amounts decimal texts (infra/db_types.py); a server has types for both.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 from tradewind.core.money import ZERO
 from tradewind.demo.calls import Exchange
+from tradewind.demo.database import Ask, snapshot
 from tradewind.demo.facts import (
     Journal,
     JournalDecision,
@@ -31,45 +30,43 @@ from tradewind.demo.facts import (
 )
 
 _PLACING = frozenset({"order.place", "orderList.place.oco", "order.cancelReplace"})
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DOUBT = frozenset({"UNKNOWN", "BLIND"})
 
 
-def read_journal(file: Path) -> Journal:
-    """Read the platform's side from its database file; it may be in use."""
-    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as db:
-        db.row_factory = sqlite3.Row
-        # One read transaction: all tables as of one moment.
-        db.execute("BEGIN")
-        steps = _steps(db)
+def read_journal(address: str) -> Journal:
+    """Read the platform's side from its database; it may be in use."""
+    with snapshot(address) as ask:
+        steps = _steps(ask)
         return Journal(
-            accounts={
-                row["id"]: int(row["venue_user_id"]) for row in db.execute("SELECT id, venue_user_id FROM accounts")
-            },
-            mandates=[(row[0], row[1]) for row in db.execute("SELECT source_id, account_id FROM mandates")],
+            accounts={row["id"]: int(row["venue_user_id"]) for row in ask("SELECT id, venue_user_id FROM accounts")},
+            mandates=[
+                (row["source_id"], row["account_id"]) for row in ask("SELECT source_id, account_id FROM mandates")
+            ],
             signals=[
                 JournalSignal(**dict(row))
-                for row in db.execute("SELECT id, source_id, action, base, state FROM inbox ORDER BY seq")
+                for row in ask("SELECT id, source_id, action, base, state FROM inbox ORDER BY seq")
             ],
             decisions=[
                 JournalDecision(**dict(row))
-                for row in db.execute("SELECT signal_id, account_id, verdict, reason, plan FROM decisions")
+                for row in ask("SELECT signal_id, account_id, verdict, reason, plan FROM decisions")
             ],
-            orders=[_order(row, steps.get(row["id"], [])) for row in db.execute("SELECT * FROM orders")],
-            fills=[_fill(row) for row in db.execute("SELECT * FROM fills")],
-            lots=[_lot(row) for row in db.execute("SELECT * FROM lots")],
-            sales=[_sale(row) for row in db.execute("SELECT * FROM sales ORDER BY seq")],
-            incidents=int(db.execute("SELECT count(*) FROM incidents").fetchone()[0]),
+            orders=[_order(row, steps.get(row["id"], [])) for row in ask("SELECT * FROM orders")],
+            fills=[_fill(row) for row in ask("SELECT * FROM fills")],
+            lots=[_lot(row) for row in ask("SELECT * FROM lots")],
+            sales=[_sale(row) for row in ask("SELECT * FROM sales ORDER BY seq")],
+            incidents=int(ask("SELECT count(*) AS count FROM incidents")[0]["count"]),
         )
 
 
-def _steps(db: sqlite3.Connection) -> Mapping[str, Sequence[tuple[str, str, int]]]:
+def _steps(ask: Ask) -> Mapping[str, Sequence[tuple[str, str, int]]]:
     steps: dict[str, list[tuple[str, str, int]]] = defaultdict(list)
-    for row in db.execute("SELECT order_id, from_state, to_state, at FROM order_events ORDER BY seq"):
+    for row in ask("SELECT order_id, from_state, to_state, at FROM order_events ORDER BY seq"):
         steps[row["order_id"]].append((row["from_state"], row["to_state"], _ms(row["at"])))
     return steps
 
 
-def _order(row: sqlite3.Row, steps: Sequence[tuple[str, str, int]]) -> JournalOrder:
+def _order(row: Mapping[str, Any], steps: Sequence[tuple[str, str, int]]) -> JournalOrder:
     same = (
         "id intent_id intent_kind account_id symbol leg side generation client_order_id state signal_id lot_id "
         "list_client_id venue_order_id"
@@ -85,7 +82,7 @@ def _order(row: sqlite3.Row, steps: Sequence[tuple[str, str, int]]) -> JournalOr
     )
 
 
-def _fill(row: sqlite3.Row) -> JournalFill:
+def _fill(row: Mapping[str, Any]) -> JournalFill:
     return JournalFill(
         **{name: row[name] for name in ("account_id", "symbol", "venue_order_id", "fill_id", "order_id")},
         quantity=Decimal(row["quantity"]),
@@ -93,7 +90,7 @@ def _fill(row: sqlite3.Row) -> JournalFill:
     )
 
 
-def _lot(row: sqlite3.Row) -> JournalLot:
+def _lot(row: Mapping[str, Any]) -> JournalLot:
     same = "id account_id symbol base source_id signal_id entry_order_id state state_reason"
     return JournalLot(
         **{name: row[name] for name in same.split()},
@@ -102,15 +99,17 @@ def _lot(row: sqlite3.Row) -> JournalLot:
     )
 
 
-def _sale(row: sqlite3.Row) -> JournalSale:
+def _sale(row: Mapping[str, Any]) -> JournalSale:
     return JournalSale(
         **{name: row[name] for name in ("lot_id", "account_id", "order_id", "cause")},
         gain_quote=Decimal(row["proceeds_quote"]) - Decimal(row["cost_quote"]),
     )
 
 
-def _ms(microseconds: int) -> int:
-    return microseconds // 1_000
+def _ms(moment: int | datetime) -> int:
+    if isinstance(moment, datetime):
+        return (moment - _EPOCH) // timedelta(milliseconds=1)
+    return moment // 1_000
 
 
 async def read_venue(exchange: Exchange) -> Venue:

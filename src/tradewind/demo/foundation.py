@@ -103,12 +103,12 @@ class Foundation:
     earlier: Hook
 
 
-def lay_foundation(places: Places, cast: Sequence[Person], *, language: str = "en") -> Foundation:
+def lay_foundation(places: Places, cast: Sequence[Person], address: str, *, language: str = "en") -> Foundation:
     """Make database, key, operator, users and sources; blocks for about a second."""
     places.data.mkdir(mode=0o700, parents=True)
     clock = SystemClock()
     ids = RandomIds(clock)
-    db = Db.open(f"sqlite:///{places.database}")
+    db = Db.open(address)
     try:
         upgrade_schema(db)
         place = KekPlace(places.kek, places.data)

@@ -26,6 +26,7 @@ from tradewind.demo.acts import Acts
 from tradewind.demo.calls import Door, Exchange, open_session, wait_until_served
 from tradewind.demo.cast import build_cast
 from tradewind.demo.check import Verdict
+from tradewind.demo.database import SQLITE, Journal, demo_database
 from tradewind.demo.foundation import Foundation, Places, lay_foundation
 from tradewind.demo.players import Players
 from tradewind.demo.processes import Child
@@ -52,6 +53,8 @@ class Options:
     as_json: bool
     keep: Path | None
     capture: Path | None
+    # sqlite, postgresql (a private server), or the address of an empty PostgreSQL database.
+    database: str = SQLITE
 
 
 class _Ended(BaseException):
@@ -70,7 +73,9 @@ def run(options: Options) -> int:
     with _folder(options) as root:
         demo = _Demo(options, Places(root))
         try:
-            return asyncio.run(_until_signal(demo.play()))
+            with demo_database(options.database, demo.places) as journal:
+                demo.journal = journal
+                return asyncio.run(_until_signal(demo.play()))
         except _Ended as ended:
             # Ctrl-C is how --serve is meant to end.
             return 128 + ended.number if demo.served_code is None else demo.served_code
@@ -133,7 +138,8 @@ def _demand_free_port(port: int) -> None:
 class _Demo:
     def __init__(self, options: Options, places: Places) -> None:
         self._options = options
-        self._places = places
+        self.places = places
+        self.journal = Journal("", "")
         self._cast = build_cast(options.seed)
         self.served_code: int | None = None
 
@@ -180,21 +186,25 @@ class _Demo:
     @asynccontextmanager
     async def _stand(self, story: Story, stage: Stage, screen: Screen) -> AsyncIterator[Players]:
         """Both processes running, reachable, and ended whatever happens."""
-        places, options = self._places, self._options
+        places, options = self.places, self._options
         sim = Child("simulator", places.root, self._sim_arguments(story), places.environment())
         serve = Child("platform", places.root, ["serve", "--port", str(SERVE_PORT if options.serves else 0)], {})
         try:
-            stage.say("starting the simulated exchange and the platform, two processes")
+            stage.say(f"starting the simulated exchange and the platform, two processes; journal: {self.journal.kind}")
             screen.paint()
             places.config.touch()
             await sim.start()
-            foundation = await asyncio.to_thread(lay_foundation, places, self._cast)
+            foundation = await asyncio.to_thread(lay_foundation, places, self._cast, self.journal.address)
             addresses = await sim.ready(sim.output, "ready")
-            serve.environment = {**places.environment(), **_venue_environment(addresses)}
+            serve.environment = {
+                **places.environment(),
+                **_venue_environment(addresses),
+                "TRADEWIND_DATABASE": self.journal.address,
+            }
             await serve.start()
             listening = await serve.ready(serve.log, "cli.serve.listening")
             async with open_session() as session:
-                players = _players(session, addresses["control_url"], listening["url"], foundation, places)
+                players = _players(session, addresses["control_url"], listening["url"], foundation, self.journal)
                 players.children = (sim, serve)
                 await wait_until_served(players.platform, "/api/v1/health")
                 yield players
@@ -215,18 +225,20 @@ class _Demo:
             *("--speed", str(story.speed)),
             *("--seed", str(options.seed)),
             *("--port", "0"),
-            *("--store", str(self._places.exchange)),
+            *("--store", str(self.places.exchange)),
         ]
 
     def _close(self, stage: Stage, screen: Screen, acts: Acts, verdict: Verdict, played: Run) -> None:
         told = build_object(played, acts.journal, acts.venue, verdict, acts.expected)
+        told["database"] = self.journal.kind
         for part in _closing(stage, told, verdict, screen.console.width, with_log=screen.is_live):
             screen.console.print(part)
         if self._options.capture is not None:
             save_capture(_closing(stage, told, verdict, PLAIN_WIDTH, with_log=True), self._options.capture)
             screen.console.print(f"captured in {self._options.capture}", markup=False)
         if self._options.keep is not None:
-            screen.console.print(f"kept in {self._options.keep}: data/tradewind.db, exchange.db, *.log", markup=False)
+            files = "data/tradewind.db, " if self._options.database == SQLITE else ""
+            screen.console.print(f"kept in {self._options.keep}: {files}exchange.db, *.log", markup=False)
         if self._options.as_json:
             sys.stdout.write(json.dumps(told) + "\n")
             sys.stdout.flush()
@@ -246,14 +258,14 @@ class _Demo:
 
 
 def _players(
-    session: aiohttp.ClientSession, control_url: str, platform_url: str, foundation: Foundation, places: Places
+    session: aiohttp.ClientSession, control_url: str, platform_url: str, foundation: Foundation, journal: Journal
 ) -> Players:
     return Players(
         session=session,
         platform=Door(session, platform_url, "platform"),
         exchange=Exchange(Door(session, control_url, "simulator")),
         foundation=foundation,
-        journal_file=places.database,
+        journal=journal.address,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import aiohttp
 
@@ -23,7 +22,8 @@ class Players:
     platform: Door
     exchange: Exchange
     foundation: Foundation
-    journal_file: Path
+    # The address of the platform's database; it may hold a password.
+    journal: str = field(repr=False)
     children: tuple[Child, ...] = ()
     accounts: dict[int, str] = field(default_factory=dict)
     uids: dict[int, int] = field(default_factory=dict)

