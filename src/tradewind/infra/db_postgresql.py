@@ -2,7 +2,7 @@
 
 Every write begins by taking one advisory lock of the database, in the same message as BEGIN, and keeps it to its
 end: what BEGIN IMMEDIATE is at SQLite. Whatever a transaction has read is still so when it commits, in every
-process, so the code is the same for both databases (docs/adr). Reads are snapshots and wait for nobody.
+process, so the code is the same for both databases (ADR 0019). Reads are snapshots and wait for nobody.
 
 The owner (`serve`) holds a second advisory lock in the very session that writes. When that session dies its lock
 is gone with it, and no other session can write for it until the lock is held again: there is no moment in which
