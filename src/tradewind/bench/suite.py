@@ -46,6 +46,10 @@ def run(wanted: Wanted) -> dict[str, Any]:
 
 
 async def _run(wanted: Wanted) -> dict[str, Any]:
+    if wanted.database is not None:
+        # One empty database serves one platform.
+        alone = replace(wanted, latencies_ms=wanted.latencies_ms[-1:], simulator_accounts=0)
+        wanted = replace(alone, idle_accounts=0, with_mixed=False)
     result: dict[str, Any] = {
         "bench": "fanout",
         "machine": {"python": platform.python_version(), "cpus": os.cpu_count(), "system": platform.platform()},

@@ -44,7 +44,8 @@ def fanout(
     latency_ms: Annotated[list[int] | None, typer.Option(min=0, help="The venue's; may be given again.")] = None,
     idle_accounts: Annotated[int, typer.Option(min=0, help="Measure the memory of so many; 0: not.")] = 1_000,
     database: Annotated[
-        str | None, typer.Option(help="Address of an EMPTY database; left out: SQLite in a folder of its own.")
+        str | None,
+        typer.Option(help="Address of ONE empty database, for one run; left out: SQLite."),
     ] = None,
     peers: Annotated[bool, typer.Option(help="ccxt and the bare client beside it.")] = True,
     mixed: Annotated[bool, typer.Option(help="A run with people on all plans, for the lateness.")] = True,
