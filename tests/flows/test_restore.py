@@ -210,3 +210,32 @@ def _put_back(backup: Path, file: Path) -> None:
     for part in ("", "-wal", "-shm"):
         file.with_name(file.name + part).unlink(missing_ok=True)
     _copy(backup, file)
+
+
+async def test_account_when_linked_again_after_a_restore_then_its_own_past_is_not_adopted_a_second_time(
+    tmp_path: Path,
+) -> None:
+    """order-protocol.md section 9: what the journal knows under an account of before is no news."""
+    async with world(tmp_path) as place:
+        (person,) = place.people([PlanName.PRO])
+        await place.start_platform()
+        await place.link(person)
+        await place.reconciled(person)
+        await place.stop_platform()
+        _restore(place)
+        await place.start_platform()
+        await _adopted(place, person)
+        await _opened(place)
+        await place.protected(person)
+        _, closed = await place.alert(close_alert())
+        await place.settled(closed["id"])
+        assert await place.positions(person) == []
+        status, answer = await place.call("DELETE", f"/accounts/{person.account_id}", person)
+        assert status == 204, answer
+        key = await place.issue_key({}, uid=person.uid)
+        status, answer = await place.add_key(person, key)
+        assert status == 201, answer
+        person.account_id = answer["account"]["id"] if "account" in answer else answer["id"]
+        report = await _adopted(place, person)
+        assert report["details"] == []
+        assert len([each for each in await place.orders(person) if each["leg"] == "entry"]) == 1

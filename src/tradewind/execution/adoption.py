@@ -123,8 +123,9 @@ class Adoption:
     async def _is_news(self, followed: Followed, report: OrderReport) -> bool:
         if not is_ours(report.client_order_id) or (report.state not in RESTING and not report.executed.is_positive):
             return False
-        account_id, client_id = followed.account_id, report.client_order_id
-        return await self.db.read(lambda tx: store.find_by_client_id(tx, account_id, client_id)) is None
+        user_id, client_id = followed.user_id, report.client_order_id
+        # Under any account: one that was linked again has a past that the journal keeps under the account of before.
+        return not await self.db.read(lambda tx: store.is_client_id_known(tx, user_id, client_id))
 
     # --- adopting --------------------------------------------------------------------------------
 

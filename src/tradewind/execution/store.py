@@ -103,6 +103,12 @@ def find_by_client_id(tx: Tx, account_id: AccountId, client_order_id: str) -> St
     return next(iter(_all_of(tx.execute(query))), None)
 
 
+def is_client_id_known(tx: Tx, user_id: UserId, client_order_id: str) -> bool:
+    """Say whether any account a person has or had knows an order under this client id."""
+    query = select(orders.c.id).where(orders.c.user_id == user_id, orders.c.client_order_id == client_order_id)
+    return tx.execute(query.limit(1)).one_or_none() is not None
+
+
 def list_in_states(tx: Tx, states: Iterable[OrderState]) -> list[Stored]:
     """Read all orders in these states, oldest first; for the engine, across users."""
     words = [state.value for state in states]
