@@ -372,10 +372,14 @@ class Protector:
         self, held: set[Key], room: _Lane, work: _Work, lists: Sequence[Sequence[Order]]
     ) -> None:
         times = [] if work.again_at is None else [work.again_at]
-        for legs in lists:
-            try:
+        unsent = len(lists)
+        try:
+            for legs in lists:
                 await self.dispatcher.send_protective(legs)
-            finally:
+                unsent -= 1
+                room.slots.release()
+        finally:
+            for _ in range(unsent):
                 room.slots.release()
         for legs, reason in work.resting:
             retry_at = await self.exits.cancels.cancel(legs, reason)
