@@ -13,8 +13,8 @@ from typing import Any
 from tests.crash.databases import Database, open_databases
 from tests.crash.episode import Episode
 from tests.crash.planting import Planted, run_plants
-from tests.crash.referee import Broken
-from tests.crash.scene import Report
+from tests.crash.referee import Broken, Finding
+from tests.crash.scene import NodeEnded, Report
 from tests.crash.stage import Stage, open_stage
 from tests.crash.worlds import Template, build_template, copy_world, remove_world
 
@@ -170,8 +170,13 @@ class _Runner:
         folder = self._total.folder / f"episode-{lane.database.name}-{seed}"
         async with lane.database.copied(f"episode-{seed}") as database:
             world = copy_world(lane.template, folder, database)
-            async with Episode(lane.stage, world, seed).open() as episode:
-                report = await episode.run(kills, self._rare)
+            episode = Episode(lane.stage, world, seed)
+            report = episode.report
+            try:
+                async with episode.open():
+                    await episode.run(kills, self._rare)
+            except (NodeEnded, TimeoutError) as error:
+                report.findings.append(Finding(Broken.ENDED, f"{type(error).__name__}: {error}"))
         self._rare.update(report.by_point)
         report.database = lane.database.name
         if not report.findings and not self._total.wanted.is_kept:

@@ -42,6 +42,7 @@ class Broken(StrEnum):
     CLOSE = "section 4 a close sells what its source opened"
     NOTE_LOST = "section 8 every note is published"
     STALE = "section 3 no entry claimed beyond its age"
+    ENDED = "the process ended or hung by itself"
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,8 @@ from tradewind.infra.points import Point
 from tradewind.vault.opening import KekPlace, open_vault
 
 LOOK_S = 0.05
-_READY_S = 10.0
+# A start takes a twentieth of a second; a busy machine takes its time.
+_READY_S = 30.0
 
 
 class NodeEnded(Exception):

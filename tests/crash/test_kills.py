@@ -21,6 +21,8 @@ from tradewind.infra import points
 
 # Fixed, so that a failure comes back; processes and disks still give every run its own timing.
 _SEED = 1
+# Processes on a busy machine; each wait inside has its own bound.
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(name="folder")

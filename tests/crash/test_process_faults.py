@@ -20,7 +20,7 @@ from tests.crash.worlds import Template, build_template, copy_world
 
 from tradewind.infra.points import Point
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,14 @@ import asyncio
 import tempfile
 from pathlib import Path
 
+import pytest
 from tests.crash.databases import POSTGRESQL, open_databases
 from tests.crash.episode import QUIET_WITHIN_S, Episode
 from tests.crash.stage import open_stage
 from tests.crash.worlds import build_template, copy_world
+
+# Processes on a busy machine; each wait inside has its own bound.
+pytestmark = pytest.mark.timeout(300)
 
 
 async def test_fault_71_server_when_killed_under_load_then_nothing_is_lost_or_doubled() -> None:
