@@ -91,3 +91,19 @@ def test_events_when_orders_move_then_every_line_is_an_edge_of_the_table(tmp_pat
             lambda tx: tx.execute(text("SELECT from_state, to_state FROM order_events ORDER BY seq")).all()
         )
         assert [tuple(line) for line in lines] == [("INTENDED", "SENT"), ("SENT", "UNKNOWN"), ("UNKNOWN", "FILLED")]
+
+
+def test_late_fill_of_an_entry_when_told_together_with_a_sale_then_only_it_is_left(tmp_path: Path) -> None:
+    """I-8: position = sum of fills, in whatever order and company they are told."""
+    with journal_desk(tmp_path) as desk:
+        (sent,) = desk.claim(desk.entry())
+        first = fill_of(sent, "0.0004", fill_id="f1")
+        desk.apply(Outcome(sent.id, report_of(OrderState.PARTIALLY_FILLED, "0.0004"), (first,)))
+        (sold,) = desk.claim_exit(desk.exit(lot_id=desk.held()[0].lot.id)).sent
+        late = fill_of(sent, "0.0002", fill_id="f2")
+        desk.apply(
+            desk.filled(sold, "0.00039", fill_id="f3"),
+            Outcome(sent.id, report_of(OrderState.FILLED, "0.0006"), (late,)),
+        )
+        (left,) = desk.held()
+        assert left.lot.quantity == Quantity(Decimal("0.0003996") - Decimal("0.00039") + Decimal("0.0001998"))

@@ -125,6 +125,7 @@ class Applier:
         fixed = {} if order.lot_id is not None else parts_store.list_parts(tx, [order.id])
         parts = parts_after(fixed[order.id], Quantity(booked)) if order.id in fixed else None
         change = self.portfolio.book_sell(tx, scope, fill, cause=cause_of(order), parts=parts)
+        batch.purchases.follow(change.holdings)
         batch.notes.extend(position_note(holding, batch.now) for holding in change.holdings)
         surprise = _surprise_of(change)
         if surprise is not None and scope.touches_lots:
@@ -139,7 +140,9 @@ class Applier:
         price = Price(EXACT.divide(order.executed_quote, order.executed.value))
         tx = batch.written_lots()
         scope = sell_scope(order, intent_store.load_intent(tx, order.intent_id))
-        return self.portfolio.close_dust(tx, scope, instrument, price, batch.now)
+        closed = self.portfolio.close_dust(tx, scope, instrument, price, batch.now)
+        batch.purchases.follow(closed)
+        return closed
 
     def _open_incident(
         self, batch: Batch, order: Order, kind: Incident | str, outcome: Outcome | None, **detail: str

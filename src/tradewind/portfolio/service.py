@@ -101,6 +101,12 @@ class Purchases:
         self._lots[plan.entry_order_id] = after
         return after
 
+    def follow(self, moved: Iterable[Holding]) -> None:
+        """Take lots that were sold from, and are written, as they are now: a later fill adds to what is left."""
+        for holding in moved:
+            if holding.lot.entry_order_id in self._lots:
+                self._lots[holding.lot.entry_order_id] = holding
+
     def write(self, tx: Tx) -> None:
         """Write what was booked since the last time; whoever reads lots in this transaction calls it first."""
         changed = self._changed - self._new
