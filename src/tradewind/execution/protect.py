@@ -28,6 +28,7 @@ from tradewind.execution.fanout import Dispatcher
 from tradewind.execution.intent_store import Intent
 from tradewind.execution.journal import Journal
 from tradewind.execution.ladder import RETRY_S, Ladder, TrailingSteps
+from tradewind.execution.lanes import CLAIM_MAX, Lane, Work, in_claims
 from tradewind.execution.lots import OpenLots, key_of, place_of
 from tradewind.execution.outcomes import Moved
 from tradewind.execution.outside import OutsideDesk
@@ -52,34 +53,6 @@ _SWEEP_S = 1.0
 _FULL_SWEEP_S = 30.0
 # Accounts and symbols of one look: few statements for many, and still a short transaction.
 _BATCH = 200
-# Lists claimed at once, and on the wire at once per venue: what leaves well inside send_by.
-_CLAIM = 100
-_IN_FLIGHT = 200
-
-
-@dataclass(slots=True)
-class _Lane:
-    """What one venue may have on the wire; slots are taken by one claim at a time, so two never wait for each other."""
-
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_IN_FLIGHT))
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """What the network is needed for at one account and symbol."""
-
-    key: Key
-    lists: Sequence[Sequence[Order]]
-    resting: Sequence[tuple[Sequence[Order], str]]
-    again_at: datetime | None
-    # A lot whose coins are to be asked for; whether its market trades is.
-    suspect: Holding | None = None
-    halted: Holding | None = None
-
-    @property
-    def is_idle(self) -> bool:
-        return not self.lists and not self.resting and self.suspect is None and self.halted is None
 
 
 @dataclass(slots=True)
@@ -99,7 +72,7 @@ class Protector:
     settlement: Settlement = field(init=False)
     rounds: Rounds = field(init=False)
     _lots: OpenLots = field(default_factory=OpenLots)
-    _lanes: dict[tuple[VenueName, Environment], _Lane] = field(default_factory=dict)
+    _lanes: dict[tuple[VenueName, Environment], Lane] = field(default_factory=dict)
     _full_sweep_at: float = 0.0
 
     def __post_init__(self) -> None:
@@ -259,7 +232,7 @@ class Protector:
                 self.ladder.forget(lot_id)
                 self.settlement.forget(lot_id)
         settled = await self._settle([each for key in keys for each in verdicts[key]])
-        works: dict[tuple[VenueName, Environment], list[_Work]] = {}
+        works: dict[tuple[VenueName, Environment], list[Work]] = {}
         for key in keys:
             work = self._work(key, verdicts[key], settled, again_at)
             if work.is_idle:
@@ -276,7 +249,7 @@ class Protector:
         # One that is selling goes before one that waits for its next try.
         return self.ladder.judge(scene, max(covering, key=lambda seen: seen.is_selling, default=None))
 
-    def _work(self, key: Key, verdicts: Sequence[Verdict], settled: Settled, again_at: datetime | None) -> _Work:
+    def _work(self, key: Key, verdicts: Sequence[Verdict], settled: Settled, again_at: datetime | None) -> Work:
         times = [] if again_at is None else [again_at]
         lists: list[Sequence[Order]] = []
         resting: list[tuple[Sequence[Order], str]] = []
@@ -296,7 +269,10 @@ class Protector:
             elif isinstance(verdict.act, Leave):
                 # Its exit is recorded now, or another was faster: either way it is carried out at once.
                 times.append(self.clock.now())
-        return _Work(key, lists, resting, self._next_look(times), suspect, halted)
+        if len(lists) > CLAIM_MAX:
+            # The others stand recorded and have the next turn.
+            times.append(self.clock.now())
+        return Work(key, lists[:CLAIM_MAX], resting, self._next_look(times), suspect, halted)
 
     def _next_look(self, times: Sequence[datetime]) -> datetime | None:
         """The earliest time; a time exit that has come and goes unheeded (dust, the user's will) calls nobody."""
@@ -327,18 +303,17 @@ class Protector:
     # --- sending ---------------------------------------------------------------------------------
 
     async def _send_all(
-        self, tasks: asyncio.TaskGroup, lane: tuple[VenueName, Environment], works: Sequence[_Work]
+        self, tasks: asyncio.TaskGroup, lane: tuple[VenueName, Environment], works: Sequence[Work]
     ) -> None:
         """Claim in batches that leave inside send_by, and send side by side; every key is given back."""
         held = {work.key for work in works}
         await self._guarded(tasks, held, self._claim_and_send(tasks, held, lane, works))
 
     async def _claim_and_send(
-        self, tasks: asyncio.TaskGroup, held: set[Key], lane: tuple[VenueName, Environment], works: Sequence[_Work]
+        self, tasks: asyncio.TaskGroup, held: set[Key], lane: tuple[VenueName, Environment], works: Sequence[Work]
     ) -> None:
-        room = self._lanes.setdefault(lane, _Lane())
-        for first in range(0, len(works), _CLAIM):
-            batch = works[first : first + _CLAIM]
+        room = self._lanes.setdefault(lane, Lane())
+        for batch in in_claims(works):
             lists = [legs for work in batch for legs in work.lists]
             sent: dict[str | None, list[Order]] = {}
             if lists:
@@ -349,27 +324,22 @@ class Protector:
                 mine = [sent[legs[0].lot_id] for legs in work.lists if legs[0].lot_id in sent]
                 tasks.create_task(self._finish(tasks, room, work, mine), name=f"protect {work.key}")
 
-    async def _claim(self, room: _Lane, lists: Sequence[Sequence[Order]]) -> list[Order]:
+    async def _claim(self, room: Lane, lists: Sequence[Sequence[Order]]) -> list[Order]:
         """Claim lists, each with a slot to be sent in; the slots of those that may not be sent are given back."""
-        async with room.turn:
-            for _ in lists:
-                await room.slots.acquire()
+        await room.enter(len(lists))
         claimed: list[Order] = []
         try:
             claimed = await self.dispatcher.claim_protective(lists)
         finally:
-            for _ in range(len(lists) - len({order.lot_id for order in claimed})):
-                room.slots.release()
+            room.leave(len(lists) - len({order.lot_id for order in claimed}))
         return claimed
 
-    async def _finish(
-        self, tasks: asyncio.TaskGroup, room: _Lane, work: _Work, lists: Sequence[Sequence[Order]]
-    ) -> None:
+    async def _finish(self, tasks: asyncio.TaskGroup, room: Lane, work: Work, lists: Sequence[Sequence[Order]]) -> None:
         held = {work.key}
         await self._guarded(tasks, held, self._send_and_take_down(held, room, work, lists))
 
     async def _send_and_take_down(
-        self, held: set[Key], room: _Lane, work: _Work, lists: Sequence[Sequence[Order]]
+        self, held: set[Key], room: Lane, work: Work, lists: Sequence[Sequence[Order]]
     ) -> None:
         times = [] if work.again_at is None else [work.again_at]
         unsent = len(lists)
@@ -377,10 +347,9 @@ class Protector:
             for legs in lists:
                 await self.dispatcher.send_protective(legs)
                 unsent -= 1
-                room.slots.release()
+                room.leave()
         finally:
-            for _ in range(unsent):
-                room.slots.release()
+            room.leave(unsent)
         for legs, reason in work.resting:
             retry_at = await self.exits.cancels.cancel(legs, reason)
             times.append(retry_at or self.clock.now())
