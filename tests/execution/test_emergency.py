@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 from tests.support.clock import ManualClock
 from tests.support.database import address
 from tests.support.emergency import Stage
@@ -17,9 +18,10 @@ from tradewind.core.errors import Forbidden, NotFound
 from tradewind.core.ids import UserId
 from tradewind.core.order import Leg, OrderState, ReturnedUnsent
 from tradewind.execution.emergency import StopRequest
-from tradewind.execution.emergency_store import PLATFORM, Policy, Scope, ScopeKind, StopRow
+from tradewind.execution.emergency_store import PLATFORM, Policy, Scope, ScopeKind, StopRow, denied_since
 from tradewind.execution.service import accounts_stopped
 from tradewind.execution.stops import STOPPED, active_stops, stop_epoch
+from tradewind.execution.tables import orders
 from tradewind.infra.db import Db, Tx
 from tradewind.infra.migrate import upgrade_schema
 
@@ -51,6 +53,21 @@ def test_stop_when_entries_wait_then_denied_and_everything_else_left_alone(stage
     assert stage.state(claimed)[0] is OrderState.SENT
     assert {stage.state(order)[0] for order in (other, *leave_alone)} == {OrderState.INTENDED}
     assert len(stage.claim([other.id])) == 1
+
+
+@pytest.mark.parametrize("claimed", [False, True])
+def test_fault_79_stop_when_an_entry_is_of_a_later_release_then_everything_else_is_stopped(
+    stage: Stage, *, claimed: bool
+) -> None:
+    """order-protocol.md section 9: an order in words of a later release is left alone; it never keeps a stop away."""
+    strange, waiting = stage.record("a/1"), stage.record("b/1")
+    if claimed:
+        stage.claim([strange.id])
+    stage.db.write_now(lambda tx: tx.execute(update(orders).where(orders.c.id == strange.id).values(type="ICEBERG")))
+    stopped = stage.stop(PLATFORM)
+    assert [move.after.id for move in stopped.denied] == [waiting.id]
+    assert stage.state(waiting) == DENIED
+    assert len(stage.db.read_now(lambda tx: denied_since(tx, PLATFORM, STOPPED, stopped.row.stopped_at))) == 1
 
 
 @pytest.mark.parametrize(
