@@ -182,3 +182,18 @@ async def test_load_when_started_then_the_latch_knows_database_and_file(tmp_path
         assert here.stage.latch.closed_scopes == {ANN, PLATFORM}
         assert here.desk.file.read() == ()
         assert set(here.stage.db.read_now(active_stops)) == {ANN, PLATFORM}
+
+
+async def test_stop_file_when_it_cannot_be_opened_a_second_time_then_it_is_a_second_stop(tmp_path: Path) -> None:
+    """order-protocol.md section 6: a file that another user wrote stops, and stops again after a resume."""
+    async with processes(tmp_path) as (here, there):
+        file = there.desk.file.path
+
+        def is_stopped() -> bool:
+            return not file.is_symlink() and PLATFORM in here.stage.db.read_now(active_stops)
+
+        for _ in range(2):
+            # Stands for a file of another user: it is there and cannot be opened.
+            file.symlink_to(file)
+            await _until(is_stopped)
+            here.stage.resume(PLATFORM)

@@ -70,7 +70,7 @@ class StopFile:
         except (FileNotFoundError, NotADirectoryError):
             return ()
         except OSError as error:
-            return (_unreadable(f"cannot be opened: {error.strerror}", None),)
+            return (_unreadable(f"cannot be opened: {error.strerror}", self._looked_at()),)
         try:
             return _read_open(fd)
         except OSError as error:
@@ -93,6 +93,13 @@ class StopFile:
             with contextlib.suppress(FileNotFoundError):
                 self.path.unlink()
             _sync_folder(self.folder)
+
+    def _looked_at(self) -> os.stat_result | None:
+        """What the folder says of a file that cannot be opened: the next one like it must count as another stop."""
+        try:
+            return os.lstat(self.path)
+        except OSError:
+            return None
 
     def _write(self, stops: tuple[FiledStop, ...]) -> None:
         """Write the whole file beside the old one and put it in its place: never a half of it."""
