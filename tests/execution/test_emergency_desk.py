@@ -197,3 +197,24 @@ async def test_stop_file_when_it_cannot_be_opened_a_second_time_then_it_is_a_sec
             file.symlink_to(file)
             await _until(is_stopped)
             here.stage.resume(PLATFORM)
+
+
+async def test_stop_file_when_the_database_goes_away_right_after_the_merge_then_the_watch_lives_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """order-protocol.md section 6: with the database away the process stays; the file goes when it is back."""
+    async with processes(tmp_path) as (here, there):
+        db, away = there.stage.db, [0.0]
+        read = db.read
+
+        async def fragile(work: Callable[[Tx], object]) -> object:
+            if time.monotonic() < away[0]:
+                raise OperationalError("SELECT", {}, Exception("away"))
+            return await read(work)
+
+        monkeypatch.setattr(db, "read", fragile)
+        db.after_commit(lambda: away.__setitem__(0, time.monotonic() + 0.7) if not away[0] else None)
+        there.desk.file.path.touch()
+        await _until(lambda: not there.desk.file.path.exists())
+        assert PLATFORM in here.stage.db.read_now(active_stops)
+        assert PLATFORM in there.stage.latch.closed_scopes

@@ -231,8 +231,12 @@ class EmergencyDesk:
             self._merged.add(stop.id)
             self.announce(() if merged is None else merged.denied)
         if stops:
-            # The latch knows the stop from the database before the file is gone.
-            await self._reload()
+            try:
+                # The latch knows the stop from the database before the file is gone.
+                await self._reload()
+            except AWAY as error:
+                _log.warning("execution.emergency.not_read_back", error=type(error).__name__)
+                return
             await self._forget(stops)
 
     async def _merged_soon(self, stop: FiledStop) -> Stopped | None:
