@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import text
 from tests.support.platform import Person, World, open_alert, world
 
+from tradewind.core.ids import AccountId
 from tradewind.core.plan import PlanName
 
 LIST_CALLS = ["GET /api/v3/openOrders"]
@@ -262,3 +265,29 @@ async def test_fault_40_stream_when_connected_and_silent_then_found_by_comparing
             return [each["status"] for each in sells].count("NEW") == 2
 
         await place.until(is_protected_again)
+
+
+async def test_reconcile_when_neither_venue_nor_database_answers_then_the_platform_stays_and_tries_again(
+    tmp_path: Path,
+) -> None:
+    """order-protocol.md section 6: with the database away the watch goes on, so the process must."""
+    async with world(tmp_path) as place:
+        (person,) = place.people([PlanName.PRO])
+        await place.start_platform()
+        await place.link(person)
+        await place.reconciled(person)
+        assert place.app is not None
+        recovery, account_id = place.app.engine.recovery, AccountId(person.account_id)
+        await place.fault("refuse", calls=ACCOUNT_CALLS, times=3, code=-1000, msg="An unknown error occurred.")
+        with place.app.db.engine.connect() as tx:
+            # Everything else goes on: the report alone cannot be written.
+            tx.execute(text("ALTER TABLE recovery_reports RENAME TO reports_away"))
+            tx.commit()
+        recovery.hold(account_id, "stream_lost")
+        await asyncio.sleep(1.5)
+        assert recovery.is_held(account_id)
+        with place.app.db.engine.connect() as tx:
+            tx.execute(text("ALTER TABLE reports_away RENAME TO recovery_reports"))
+            tx.commit()
+        await place.reconciled(person)
+        assert (await _green(place, person, "stream_lost"))["waits_for"] is None

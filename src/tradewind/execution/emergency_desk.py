@@ -159,7 +159,11 @@ class EmergencyDesk:
         while True:
             stops = await self._look_at_file()
             if stops and self.clock.monotonic() - self._filed_at[1] >= _GRACE_S:
-                await self._merge(stops)
+                try:
+                    await self._merge(stops)
+                except AWAY as error:
+                    # Merged, and not to be read just now: the file stays, the latch holds, and it is tried again.
+                    _log.warning("execution.emergency.not_read", error=type(error).__name__)
             await self.clock.sleep(_EVERY_S)
 
     async def _watch_database(self) -> None:

@@ -258,6 +258,19 @@ class Recovery:
 
     async def _guarded(self, account: _Account) -> None:
         try:
+            await self._look_or_wait(account)
+        except CommitInDoubt:
+            raise
+        except Exception:
+            _log.exception("execution.recovery.look_failed", account_id=account.followed.account_id)
+            account.due_at = self.clock.monotonic() + self._retry_s(account)
+        finally:
+            account.is_looking = False
+            self._looking -= 1
+            self._wake.set()
+
+    async def _look_or_wait(self, account: _Account) -> None:
+        try:
             await self._look(account)
             account.fails = 0
         except CredentialRefused as error:
@@ -268,15 +281,6 @@ class Recovery:
             await self._not_answered(account, error, self._until(error))
         except VenueError as error:
             await self._not_answered(account, error, self._retry_s(account))
-        except CommitInDoubt:
-            raise
-        except Exception:
-            _log.exception("execution.recovery.look_failed", account_id=account.followed.account_id)
-            account.due_at = self.clock.monotonic() + self._retry_s(account)
-        finally:
-            account.is_looking = False
-            self._looking -= 1
-            self._wake.set()
 
     def _until(self, error: RateLimited) -> float:
         if error.retry_at_ms is None:
@@ -291,9 +295,15 @@ class Recovery:
         _log.info("execution.recovery.no_answer", account_id=account.followed.account_id, code=error.code)
         account.fails += 1
         account.due_at = self.clock.monotonic() + pause_s
-        if account.held is not None and account.held.waits_for != f"no answer: {error.code}":
-            account.held.waits_for = f"no answer: {error.code}"
-            await self._write(account, account.held, is_green=False)
+        held, waits_for = account.held, f"no answer: {error.code}"
+        if held is not None and held.waits_for != waits_for:
+            before, held.waits_for = held.waits_for, waits_for
+            try:
+                await self._write(account, held, is_green=False)
+            except BaseException:
+                # Not on record: it is written down with the next look that gets no answer.
+                held.waits_for = before
+                raise
 
     # --- one account -----------------------------------------------------------------------------
 
