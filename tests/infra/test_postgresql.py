@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -194,6 +195,36 @@ async def test_fault_71_server_when_killed_and_restarted_then_writes_wait_and_ev
     assert found <= confirmed | doubtful
     assert len(confirmed) > 1_000
     assert db.away_s == 0
+
+
+def test_fault_72_owner_when_a_standby_that_lacks_the_last_writes_took_over_then_ends_before_it_writes(
+    server: PrivatePostgreSQL,
+) -> None:
+    """order-protocol.md section 9: what was confirmed may be gone, so the process ends and the next start compares."""
+    url = server.make_database("mine")
+    data = server.folder / "data"
+    server.stop()
+    _copy(data, server.folder / "standby")
+    server.start()
+    told: list[str] = []
+    owner = Db.open(url, is_owner=True)
+    owner.on_doubt = lambda: told.append("doubt")
+    owner.write_now(lambda tx: tx.execute(text("CREATE TABLE things (id INTEGER PRIMARY KEY)")))
+    server.stop()
+    data.rename(server.folder / "former")
+    _copy(server.folder / "standby", data)
+    (data / "standby.signal").touch()
+    server.start()
+    server.run("SELECT pg_promote()")
+    with pytest.raises(OwnerLost, match="history"):
+        owner.write_now(_pid)
+    assert told == ["doubt"]
+    owner.close()
+
+
+def _copy(source: Path, target: Path) -> None:
+    # With its owner: a server never runs on files of somebody else.
+    subprocess.run(["cp", "-a", source, target], check=True)
 
 
 def test_read_when_asked_then_sees_one_moment_and_cannot_write(db: Db) -> None:

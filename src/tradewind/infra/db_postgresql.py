@@ -7,6 +7,9 @@ process, so the code is the same for both databases (ADR 0019). Reads are snapsh
 The owner (`serve`) holds a second advisory lock in the very session that writes. When that session dies its lock
 is gone with it, and no other session can write for it until the lock is held again: there is no moment in which
 a process writes that only believes to own the database.
+
+A standby that was made the primary may lack what the old one had confirmed. The owner knows it by its history and
+ends: its memory is ahead of the disk. The next start compares the high-water mark before anything is sent.
 """
 
 from __future__ import annotations
@@ -61,6 +64,12 @@ _FACTS = """
            current_setting('full_page_writes'), current_setting('data_checksums'),
            pg_database_size(current_database()), (SELECT count(*) FROM pg_stat_replication)
 """
+# Which history a server writes: whose it is, and the timeline, which a promotion or a restore counts up. A server
+# that cannot say it (some are not quite PostgreSQL) says nothing.
+_HISTORY = """
+    SELECT (SELECT system_identifier FROM pg_control_system())::text,
+           left(pg_walfile_name(pg_current_wal_lsn()), 8)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +123,8 @@ class PostgreSQL:
         self._url = url.set(drivername="postgresql+psycopg")
         self._is_owner = is_owner
         self._owner_pid: int | None = None
+        # What the server said of its history when the owner's lock was first taken.
+        self._history: tuple[str, str] | None = None
 
     def engine(self, *, is_writer: bool, connections: int) -> Engine:
         """Make the writing or the reading engine."""
@@ -189,7 +200,10 @@ class PostgreSQL:
                 raise Unreachable("The former session of this process has not ended yet.")
             connection.execute("SELECT pg_terminate_backend(%s)", [self._owner_pid])
             time.sleep(_LOOK_AGAIN_S)
-        self._owner_pid = connection.info.backend_pid
+        said = _history(connection)
+        if self._owner_pid is not None and said != self._history:
+            raise OwnerLost("The server was replaced by one with another history: what was confirmed may be gone")
+        self._owner_pid, self._history = connection.info.backend_pid, said
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +270,14 @@ def server_facts(connection: psycopg.Connection[Any]) -> ServerFacts:
     row = connection.execute(_FACTS).fetchone()
     assert row is not None, "one row, always"
     return ServerFacts(*row)
+
+
+def _history(connection: psycopg.Connection[Any]) -> tuple[str, str] | None:
+    try:
+        row = connection.execute(_HISTORY).fetchone()
+    except (psycopg.ProgrammingError, psycopg.NotSupportedError):
+        return None
+    return None if row is None else (row[0], row[1])
 
 
 def withhold_values(error: BaseException) -> None:
