@@ -7,7 +7,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 from tests.support.platform import Person, World, open_alert, world
 
 from tradewind.core.ids import AccountId
@@ -291,3 +293,33 @@ async def test_reconcile_when_neither_venue_nor_database_answers_then_the_platfo
             tx.commit()
         await place.reconciled(person)
         assert (await _green(place, person, "stream_lost"))["waits_for"] is None
+
+
+async def test_account_when_its_link_could_not_be_read_then_its_entries_wait_until_it_is_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """product.md E8: nothing is bought on an account that nobody listens to."""
+    async with world(tmp_path) as place:
+        (person,) = place.people([PlanName.PRO])
+        await place.start_platform()
+        assert place.app is not None
+        follower, tried = place.app.follower, [0]
+        refresh = follower._refresh
+
+        async def failing(account_id: AccountId) -> None:
+            tried[0] += 1
+            if tried[0] <= 2:
+                raise OperationalError("SELECT", {}, Exception("away"))
+            await refresh(account_id)
+
+        monkeypatch.setattr(follower, "_refresh", failing)
+        await place.link(person)
+        _, answer = await place.alert(open_alert())
+
+        async def is_planned() -> bool:
+            return dict((await place.fan(answer["id"]))["counts"]["states"]) == {"INTENDED": 1}
+
+        await place.until(is_planned)
+        assert await place.venue_orders(person.uid) == []
+        await place.protected(person)
+        assert tried[0] > 2

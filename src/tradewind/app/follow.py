@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 from tradewind.accounts.account import AccountRow
@@ -17,6 +18,9 @@ from tradewind.signer.service import InProcessSigner
 from tradewind.venues.errors import CredentialRefused
 
 _log = logger("app.follow")
+
+# After a change that could not be read.
+_AGAIN_S = 2.0
 
 
 @dataclass(slots=True)
@@ -60,15 +64,29 @@ class AccountFollower:
     async def run(self) -> None:
         """Follow changes until cancelled."""
         try:
-            async for message in self._subscription:
-                account_id = AccountId(str(message.payload["id"]))
-                try:
-                    await self._refresh(account_id)
-                except Exception:
-                    # A busy database: the account is taken up again with its next change, or at the next start.
-                    _log.exception("app.follow.failed", account_id=account_id)
+            async with asyncio.TaskGroup() as tasks:
+                async for message in self._subscription:
+                    account_id = AccountId(str(message.payload["id"]))
+                    if not await self._is_refreshed(account_id):
+                        tasks.create_task(self._try_again(account_id), name=f"follow {account_id}")
         finally:
             self._bus.unsubscribe(self._subscription)
+
+    async def _try_again(self, account_id: AccountId) -> None:
+        """Its entries wait until it is followed, so it is tried until it is."""
+        is_done = False
+        while not is_done:
+            await asyncio.sleep(_AGAIN_S)
+            is_done = await self._is_refreshed(account_id)
+
+    async def _is_refreshed(self, account_id: AccountId) -> bool:
+        try:
+            await self._refresh(account_id)
+        except Exception:
+            # A busy database, or one that is away.
+            _log.exception("app.follow.failed", account_id=account_id)
+            return False
+        return True
 
     async def _refresh(self, account_id: AccountId) -> None:
         found = await self._db.read(lambda tx: self._accounts.load_many(tx, [account_id]))

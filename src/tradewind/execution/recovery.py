@@ -123,9 +123,9 @@ class Recovery:
         self._known.pop(account_id, None)
 
     def is_held(self, account_id: AccountId) -> bool:
-        """Say whether the account's entries wait for its reconcile."""
+        """Say whether the account's entries wait for its reconcile; one that nobody follows yet has had none."""
         account = self._known.get(account_id)
-        return account is not None and account.held is not None
+        return account is None or account.held is not None
 
     def hold(self, account_id: AccountId, cause: str) -> None:
         """Something is doubtful about an account: its entries wait from now on, and it is looked at."""
