@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import func, insert, select, update
 
@@ -27,6 +27,9 @@ from tradewind.infra.high_water import Mark
 from tradewind.infra.ids import Ids
 from tradewind.signals import inbox_facts
 from tradewind.signals import service as signals
+
+# A backup of before the first signal says nothing of its age; adoption looks back about as far as this at most.
+_AGE_UNKNOWN = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ def begin_restore(tx: Tx, ids: Ids, mark: Mark | None, now: datetime) -> Restore
     """Take a database that was put back into use: bump the epoch, note what is unknown, end undone signals."""
     here = position(tx, now)
     epoch = emergency_store.bump(tx, EpochName.OWNER, above=0 if mark is None else mark.epoch)
-    restore = Restore(ids.new(), now, _last_fact_at(tx) or now, epoch)
+    restore = Restore(ids.new(), now, _last_fact_at(tx) or now - _AGE_UNKNOWN, epoch)
     row = {"id": restore.id, "at": now, "epoch": epoch, "since": restore.since, "is_done": False}
     tx.execute(
         insert(restores), [{**row, "mark_seq": 0 if mark is None else mark.journal, "database_seq": here.journal}]
