@@ -29,7 +29,7 @@ from tradewind.execution.journal import Journal
 from tradewind.execution.outcomes import Moved, Outcome
 from tradewind.execution.recorder import Recorder
 from tradewind.execution.restoring import Restore
-from tradewind.infra.clock import Clock, to_ms
+from tradewind.infra.clock import Clock, from_ms, to_ms
 from tradewind.infra.db import Db, Tx
 from tradewind.infra.log import logger
 from tradewind.portfolio.holding import Holding
@@ -68,6 +68,10 @@ class Adoption:
         """Adopt what happened at one account since the backup. Raises VenueError where nothing can be known."""
         signer = self.desk.signer(followed.account_id)
         since_ms = to_ms(restore.since - _MARGIN)
+        first = next(iter(days_to_list(since_ms, followed.client.venue_now_ms())), since_ms)
+        if first > since_ms:
+            since, known = restore.since.date().isoformat(), from_ms(first).date().isoformat()
+            looked.tell("not_all_listed", "-", ours=f"gap since {since}", venue=f"listed since {known}", done="told")
         for instrument in await self._markets(followed, signer, looked):
             listed = await self._listed(followed, signer, instrument, since_ms, looked)
             for report in sorted(listed, key=_by_age):
@@ -110,11 +114,7 @@ class Adoption:
     ) -> list[OrderReport]:
         """List a market's orders since a time, a day at a time, as venues answer no longer span."""
         found: dict[str, OrderReport] = {}
-        until_ms = followed.client.venue_now_ms()
-        for window in range(_WINDOWS_MAX):
-            start = since_ms + window * _DAY_MS
-            if start > until_ms:
-                break
+        for start in days_to_list(since_ms, followed.client.venue_now_ms()):
             looked.weight += followed.client.capabilities.costs.orders_since
             for report in await followed.client.orders_since(signer, instrument, start):
                 found[report.venue_order_id] = report
@@ -191,6 +191,15 @@ class Adoption:
             # It wanted this one order; what follows from it is decided anew.
             is_done=True,
         )
+
+
+def days_to_list(since_ms: int, until_ms: int) -> Sequence[int]:
+    """Return where each day to list begins; of more days than lists go back the newest.
+
+    >>> [start // _DAY_MS for start in days_to_list(0, 2 * _DAY_MS)]
+    [0, 1, 2]
+    """
+    return range(since_ms, until_ms + 1, _DAY_MS)[-_WINDOWS_MAX:]
 
 
 def _row(
