@@ -54,6 +54,11 @@ async def _sold(place: World, person: Person) -> list[Decimal]:
     return [Decimal(each["executedQty"]) for each in found if each["side"] == "SELL" and each["status"] == "FILLED"]
 
 
+async def _asked_for_coins(place: World, person: Person) -> int:
+    page = await place.control("GET", f"log?uid={person.uid}&limit=1000")
+    return sum(each["call"] in ("account.status", "GET /api/v3/account") for each in page["requests"])
+
+
 async def test_fault_43_entry_when_only_part_of_it_fills_then_that_part_is_protected(tmp_path: Path) -> None:
     """order-protocol.md section 5: protection from the first fill, for what was filled."""
     async with world(tmp_path) as place:
@@ -185,6 +190,10 @@ async def test_coins_locked_by_the_users_own_order_then_blocked_and_protected_ag
         await _in_state(place, person, "blocked_by_your_order")
         theirs = [each for each in await place.venue_orders(person.uid) if each["orderId"] == placed["order_id"]]
         assert [each["status"] for each in theirs] == ["NEW"]
+        before = await _asked_for_coins(place, person)
+        await asyncio.sleep(4)
+        # It may last for days: the venue's budget is everybody's.
+        assert await _asked_for_coins(place, person) - before <= 2
         await place.control(
             "POST", "external-cancel", {"uid": person.uid, "symbol": "BTCUSDT", "order_id": placed["order_id"]}
         )

@@ -33,6 +33,9 @@ from tradewind.venues.errors import VenueError
 
 _log = logger("execution.outside")
 
+# An account costs a venue's budget as much as 20 orders: while nothing changes it is asked less and less often.
+_ASK_AGAIN_S = (1.0, 2.0, 4.0, 5.0, 10.0, 30.0)
+
 Pool = tuple[AccountId, Asset]
 
 
@@ -69,6 +72,8 @@ class OutsideDesk:
     _known: dict[str, Coins] = field(default_factory=dict)
     # When an asset of an account was first seen short, and by how much.
     _short: dict[Pool, tuple[float, Quantity]] = field(default_factory=dict)
+    # How often an asset of an account was asked for in a row, and before when it is not asked for again.
+    _asked: dict[Pool, tuple[int, float]] = field(default_factory=dict)
 
     def suspect(self, lot_ids: Sequence[str]) -> None:
         """A sell of these lots was refused for want of coins: ask before the next one."""
@@ -84,9 +89,11 @@ class OutsideDesk:
         self._known.pop(lot_id, None)
 
     async def ask(self, holding: Holding) -> None:
-        """Ask the venue what is there; a failure says nothing."""
+        """Ask the venue what is there, unless it was asked just now; a failure says nothing."""
         lot = holding.lot
         pool = (lot.account_id, lot.base)
+        if not self._may_ask(pool):
+            return
         before = await self.db.read(lambda tx: _held(tx, pool))
         try:
             client = self.desk.client(holding.venue, holding.environment)
@@ -100,11 +107,19 @@ class OutsideDesk:
         found = next((each for each in snapshot.balances if each.asset == lot.base), AssetBalance(lot.base, ZERO, ZERO))
         await self._judge(pool, before, found)
 
+    def _may_ask(self, pool: Pool) -> bool:
+        now = self.clock.monotonic()
+        times, not_before = self._asked.get(pool, (0, now))
+        if now < not_before:
+            return False
+        self._asked[pool] = (times + 1, now + _ASK_AGAIN_S[min(times, len(_ASK_AGAIN_S) - 1)])
+        return True
+
     async def _judge(self, pool: Pool, held: _Held, found: AssetBalance) -> None:
         there = Quantity(EXACT.add(found.free, found.locked))
         if there >= held.quantity:
             self._short.pop(pool, None)
-            self._settle_blocked(held, found)
+            self._settle_blocked(pool, held, found)
             return
         missing = held.quantity - there
         for each in held.lots:
@@ -120,14 +135,17 @@ class OutsideDesk:
         closed = await self.db.write(lambda tx: self._close(tx, pool, held, min(first, missing), self.clock.now()))
         for each in closed:
             self._known[each.lot.id] = Coins.THERE
+        self._asked.pop(pool, None)
 
-    def _settle_blocked(self, held: _Held, found: AssetBalance) -> None:
+    def _settle_blocked(self, pool: Pool, held: _Held, found: AssetBalance) -> None:
         """The coins are there; those that an order of the user locks cannot be sold."""
         ours = total(sells_open([each for each in held.orders if each.order.state in RESTING]))
         is_blocked = found.locked > ours.value and EXACT.add(found.free, ours.value) < held.quantity.value
         for each in held.lots:
             if each.lot.id in self._known:
                 self._known[each.lot.id] = Coins.BLOCKED if is_blocked else Coins.THERE
+        if not is_blocked:
+            self._asked.pop(pool, None)
 
     def _close(self, tx: Tx, pool: Pool, held: _Held, missing: Quantity, now: datetime) -> list[Holding]:
         """Close the shortfall, unless something of ours has moved since it was read."""
