@@ -32,6 +32,7 @@ _LASTING = (
     *(errors.UniqueViolation, errors.NotNullViolation, errors.ForeignKeyViolation, errors.NumericValueOutOfRange),
     *(errors.StringDataRightTruncation, errors.UndefinedTable, errors.InsufficientPrivilege, errors.SyntaxError),
     *(errors.CharacterNotInRepertoire, errors.FeatureNotSupported, psycopg.DataError, psycopg.ProgrammingError),
+    *(errors.ProgramLimitExceeded, errors.StatementTooComplex),
 )
 
 

@@ -31,9 +31,10 @@ class Unreachable(Exception):
 # a value too big, misuse, a parameter out of range.
 _SQLITE_LASTING = frozenset({1, 18, 19, 20, 21, 25})
 # PostgreSQL's classes (the first two characters of SQLSTATE) for the same: no data, cardinality, data exception,
-# constraint, dependent objects, names, syntax and access, check option, functions and triggers.
+# constraint, dependent objects, names, syntax and access, check option, limits of the program (a value too long for
+# its index), functions and triggers.
 _SQLSTATE_LASTING = frozenset(
-    {"02", "0A", "21", "22", "23", "27", "2B", "2F", "34", "38", "39", "3B", "42", "44", "P0"}
+    {"02", "0A", "21", "22", "23", "27", "2B", "2F", "34", "38", "39", "3B", "42", "44", "54", "P0"}
 )
 # What psycopg raises before it asks the server: a value that cannot be written.
 _PSYCOPG_LASTING = (psycopg.DataError, psycopg.ProgrammingError, psycopg.NotSupportedError, psycopg.IntegrityError)
