@@ -25,6 +25,7 @@ from tradewind.infra.ids import RandomIds
 
 ORDER_CALLS = ["POST /api/v3/order"]
 _START_S = 40.0
+_PASSWORD = "heron lattice quarry monsoon"
 
 
 async def _opened(place: World, symbol: str = "BTCUSDT") -> None:
@@ -38,7 +39,7 @@ async def _marked(place: World) -> None:
     last = None
     for _ in range(60):
         mark = await asyncio.to_thread(read_mark, path)
-        seen = None if mark is None else (mark.journal, mark.inbox, mark.epoch)
+        seen = None if mark is None else (mark.journal, mark.inbox, mark.epoch, mark.stop_epoch)
         if seen is not None and seen == last:
             return
         last = seen
@@ -197,6 +198,87 @@ async def test_serve_when_the_file_is_older_than_the_mark_then_refused_in_words_
         async with served(place):
             assert len(await place.protected(person)) == 1
         assert len(await _buys(place, person)) == 1
+
+
+@pytest.mark.parametrize("scope", ["platform", "user"])
+async def test_fault_70_stop_when_made_after_the_backup_then_it_holds_is_shown_and_can_be_lifted(
+    tmp_path: Path, scope: str
+) -> None:
+    """order-protocol.md sections 6 and 9: the stop wins, whatever the database has forgotten."""
+    async with world(tmp_path) as place:
+        (person,) = place.people([PlanName.PRO])
+        await place.set_password(place.operator, _PASSWORD)
+        await place.start_platform()
+        await place.link(person)
+        await place.reconciled(person)
+        await _marked(place)
+        backup = Backup.take(place.settings.database_url)
+        target = {"scope": scope} if scope == "platform" else {"scope": scope, "subject": person.id}
+        status, answer = await place.call("POST", "/emergency/stop", place.operator, {**target, "reason": "odd fills"})
+        assert status == 200, answer
+        epoch = answer["stop"]["epoch"]
+        await _marked(place)
+        await place.stop_platform()
+        backup.put_back(place.settings.database_url)
+        assert "a backup was put back" in _demand_refused(place)
+        _restore(place)
+        _restore(place)  # interrupted and begun again: still one stop
+        await place.start_platform()
+        _, shown = await place.call("GET", "/emergency", person)
+        stops = [each for each in shown["items"] if each["is_stopped"]]
+        assert [(each["scope"], each["reason"]) for each in stops] == [(scope, "odd fills")]
+        assert stops[0]["epoch"] > epoch
+        await _adopted(place, person)
+        await _opened(place)
+        assert await place.venue_orders(person.uid) == []
+        body = {**target, "password": _PASSWORD}
+        status, answer = await place.call("POST", "/emergency/resume", place.operator, body)
+        assert status == 200, answer
+        await _opened(place, "ETHUSDT")
+        assert [each["symbol"] for each in await _buys(place, person)] == ["ETHUSDT"]
+
+
+@pytest.mark.database("sqlite")
+async def test_serve_when_stopped_after_the_file_was_copied_then_after_restore_stays_stopped(tmp_path: Path) -> None:
+    """order-protocol.md sections 6 and 9, with `serve` itself, stopped by the command line while nothing runs."""
+    async with world(tmp_path) as place:
+        (person,) = place.people([PlanName.PRO])
+        file = Path(place.settings.database_url.removeprefix("sqlite:///"))
+        async with served(place):
+            await place.link(person)
+            await place.reconciled(person)
+            await _marked(place)
+            _copy(file, tmp_path / "backup.db")
+        command = (sys.executable, "-m", "tradewind", "emergency", "stop", "--reason", "odd fills")
+        stopped = await asyncio.create_subprocess_exec(
+            *command, env=environment_of(place), stdout=asyncio.subprocess.PIPE
+        )
+        told, _ = await asyncio.wait_for(stopped.communicate(), _START_S)
+        assert b"it starts stopped" in told
+        _put_back(tmp_path / "backup.db", file)
+        assert "a backup was put back" in _demand_refused(place)
+        async with served(place, "--after-restore"):
+            await _adopted(place, person)
+            _, shown = await place.call("GET", "/emergency", person)
+            assert [each["reason"] for each in shown["items"] if each["is_stopped"]] == ["odd fills"]
+            await _opened(place)
+            assert await place.venue_orders(person.uid) == []
+
+
+@pytest.mark.database("sqlite")
+async def test_restore_when_the_mark_cannot_be_read_then_the_platform_is_stopped(tmp_path: Path) -> None:
+    """order-protocol.md section 6: what was stopped since the backup nobody knows, so everything is."""
+    async with world(tmp_path) as place:
+        (person,) = place.people([PlanName.PRO])
+        await place.start_platform()
+        await place.link(person)
+        await _marked(place)
+        await place.stop_platform()
+        mark_file(place.settings.database_url, place.settings.data_dir).write_bytes(b'{"journal": 3, "st')
+        _restore(place)
+        await place.start_platform()
+        _, shown = await place.call("GET", "/emergency", person)
+        assert [each["scope"] for each in shown["items"] if each["is_stopped"]] == ["platform"]
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -6,6 +6,7 @@ then tries the database. What was reached and what was not is told, and the exit
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tradewind.accounts.service import Accounts
 from tradewind.app.emergency import people_of
+from tradewind.app.restore import remember_stops
 from tradewind.cli.rooms import ACTOR, Rooms, opened_rooms
 from tradewind.cli.start import make_folder, owner_lock, settings_of
 from tradewind.cli.tables import print_table
@@ -259,6 +261,9 @@ def _tell_stopped(done: Stopped) -> None:
 def _confirmation(context: typer.Context, settings: Settings, epoch: int) -> str:
     """Say whether the platform that runs on this database obeys the stop."""
     if not _is_running(settings):
+        with opened_rooms(context) as rooms, contextlib.suppress(OSError, Conflict):
+            # Nobody else writes the mark now; where it cannot be written, the next start does.
+            remember_stops(rooms.db, settings, rooms.clock)
         return "No platform runs on this database now. When one starts, it starts stopped."
     deadline = time.monotonic() + _CONFIRM_S
     with opened_rooms(context) as rooms:

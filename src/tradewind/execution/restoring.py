@@ -8,7 +8,7 @@ is fired again, a person may retry them. Accounts are compared and adopted one b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, insert, select, update
@@ -16,20 +16,24 @@ from sqlalchemy import func, insert, select, update
 from tradewind.core.ids import AccountId
 from tradewind.core.order import OrderState, OutcomeLost
 from tradewind.execution import emergency_store, store
-from tradewind.execution.emergency_store import EpochName
+from tradewind.execution.emergency import StopRequest
+from tradewind.execution.emergency_store import PLATFORM, EpochName, Policy, Scope, ScopeKind
 from tradewind.execution.journal import Journal, VenueNow
 from tradewind.execution.outcomes import Moved
 from tradewind.execution.reconcile import RESTORED
 from tradewind.execution.recovery_tables import recovery_reports, restores
+from tradewind.execution.stop_file import FiledStop
 from tradewind.execution.tables import order_events, orders
 from tradewind.infra.db import Tx
-from tradewind.infra.high_water import Mark
+from tradewind.infra.high_water import Mark, MarkedStop
 from tradewind.infra.ids import Ids
 from tradewind.signals import inbox_facts
 from tradewind.signals import service as signals
 
 # A backup of before the first signal says nothing of its age; adoption looks back about as far as this at most.
 _AGE_UNKNOWN = timedelta(days=30)
+# Who stops where nobody can say who did.
+_BY_RESTORE = "restore"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,11 @@ def position(tx: Tx, now: datetime) -> Mark:
         inbox=inbox_facts.last_seq(tx),
         epoch=emergency_store.peek(tx, EpochName.OWNER),
         at=now,
+        stop_epoch=emergency_store.peek(tx, EpochName.STOP),
+        stops=tuple(
+            MarkedStop(row.scope.kind.value, row.scope.subject, row.policy.value, row.actor, row.reason, row.stopped_at)
+            for row in emergency_store.list_stops(tx, only_stopped=True)
+        ),
     )
 
 
@@ -56,6 +65,9 @@ def begin_restore(tx: Tx, ids: Ids, mark: Mark | None, now: datetime) -> Restore
     """Take a database that was put back into use: bump the epoch, note what is unknown, end undone signals."""
     here = position(tx, now)
     epoch = emergency_store.bump(tx, EpochName.OWNER, above=0 if mark is None else mark.epoch)
+    if mark is not None and mark.stop_epoch:
+        # What was decided in the missing time or before it is older than any stop there was.
+        emergency_store.bump(tx, EpochName.STOP, above=mark.stop_epoch)
     restore = Restore(ids.new(), now, _last_fact_at(tx) or now - _AGE_UNKNOWN, epoch)
     row = {"id": restore.id, "at": now, "epoch": epoch, "since": restore.since, "is_done": False}
     tx.execute(
@@ -63,6 +75,36 @@ def begin_restore(tx: Tx, ids: Ids, mark: Mark | None, now: datetime) -> Restore
     )
     signals.bury_undone(tx, "a backup was put back: it may have been carried out in the part that is gone", now)
     return restore
+
+
+def forgotten_stops(mark: Mark) -> list[FiledStop]:
+    """Return the stops that were in force when the mark was written, as the stop file takes them.
+
+    Each counts as asked for when the mark was written: no resume that a backup remembers is later. One in words
+    of a later release stops the platform.
+    """
+    return [
+        FiledStop(
+            f"restored {mark.stop_epoch} {each.scope}:{each.subject}",
+            replace(_request(each), floor=mark.stop_epoch),
+            mark.at,
+        )
+        for each in mark.stops
+    ]
+
+
+def unknown_stops(now: datetime) -> FiledStop:
+    """Return a stop of the platform, for a mark that cannot be read: nobody knows what was stopped."""
+    reason = "The high-water mark could not be read, so the stops made since the backup are not known."
+    return FiledStop(f"restored {now.isoformat()}", StopRequest(PLATFORM, Policy.CANCEL, _BY_RESTORE, reason), now)
+
+
+def _request(stop: MarkedStop) -> StopRequest:
+    try:
+        scope, policy = Scope(ScopeKind(stop.scope), stop.subject), Policy(stop.policy)
+    except ValueError:
+        return StopRequest(PLATFORM, Policy.CANCEL, stop.actor, stop.reason)
+    return StopRequest(scope, policy, stop.actor, stop.reason)
 
 
 def doubt_intended(tx: Tx, journal: Journal, restore: Restore, venue_now: VenueNow, now: datetime) -> list[Moved]:

@@ -29,17 +29,38 @@ _log = logger("infra.high_water")
 _EVERY_S = 0.5
 
 
-class Mark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The newest journal line and inbox row there were, the owner epoch, and when that was written down."""
+class MarkedStop(msgspec.Struct, frozen=True):
+    """An emergency stop in force, in words that need no table."""
+
+    scope: str
+    subject: str
+    policy: str
+    actor: str
+    reason: str
+    at: datetime
+
+
+class Mark(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The newest journal line and inbox row there were, the owner epoch, and when that was written down.
+
+    With the stop epoch and the stops in force: a backup does not know them, and a stop must outlive it.
+    """
 
     journal: int
     inbox: int
     epoch: int
     at: datetime
+    stop_epoch: int = 0
+    stops: tuple[MarkedStop, ...] = ()
 
     def is_ahead_of(self, other: Mark) -> bool:
         """Say whether the other has forgotten something that this one has seen."""
-        return self.journal > other.journal or self.inbox > other.inbox or self.epoch > other.epoch
+        return (
+            self.journal > other.journal
+            or self.inbox > other.inbox
+            or self.epoch > other.epoch
+            or self.stop_epoch > other.stop_epoch
+        )
 
 
 @dataclass(slots=True)
@@ -102,11 +123,10 @@ def write_mark(path: Path, mark: Mark) -> None:
     """Put a mark in the place of the old one, durably. Raises OSError."""
     fresh = path.with_name(path.name + ".new")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        os.write(descriptor, msgspec.json.encode(mark))
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(msgspec.json.encode(mark))
+        file.flush()
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
     fresh.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
