@@ -103,3 +103,22 @@ def test_lot_when_it_stood_down_then_nothing_is_taken() -> None:
     triggers, _ = armed(holding)
     assert tick(triggers, holding, "1") == [False]
     assert triggers.due(holding) is None
+
+
+def test_target_when_the_venue_holds_the_stop_alone_then_due_at_once() -> None:
+    """order-protocol.md section 5: a native stop, the target watched."""
+    holding = held(PositionState.PROTECTED_NATIVE)
+    triggers, _ = armed(holding)
+    triggers.guard(holding.lot.id, price("90"), has_target=False)
+    assert tick(triggers, holding, "110") == [True]
+    assert triggers.due(holding) is ExitCause.TARGET
+
+
+def test_target_when_found_not_to_rest_at_the_venue_after_it_was_reached_then_due() -> None:
+    holding = held(PositionState.PROTECTED_NATIVE)
+    triggers, _ = armed(holding)
+    triggers.guard(holding.lot.id, price("90"))
+    assert tick(triggers, holding, "110") == [False]
+    assert triggers.due(holding) is None
+    triggers.guard(holding.lot.id, price("90"), has_target=False)
+    assert triggers.due(holding) is ExitCause.TARGET

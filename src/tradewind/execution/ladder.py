@@ -319,7 +319,8 @@ class Ladder:
         resting = [each.order for each in scene.live if each.order.state in RESTING_LEGS]
         stop = next((order.stop_price for order in resting if order.leg is Leg.STOP), None)
         is_whole = stop is not None and self._why_replace(scene.holding, instrument, resting) != "replaced"
-        self.triggers.guard(scene.holding.lot.id, stop if is_whole else None)
+        has_target = any(order.leg is Leg.TARGET for order in resting)
+        self.triggers.guard(scene.holding.lot.id, stop if is_whole else None, has_target=has_target)
 
     # --- small things ----------------------------------------------------------------------------
 

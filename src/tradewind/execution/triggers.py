@@ -40,6 +40,8 @@ class Triggers:
     _reached: dict[str, dict[ExitCause, float]] = field(default_factory=dict)
     # Stops that rest at the venue: those levels are its to act on first.
     _guards: dict[str, Price] = field(default_factory=dict)
+    # Lots among them whose target does not rest there: a venue that holds a stop alone. It is ours to watch.
+    _bare_targets: set[str] = field(default_factory=set)
     # Reached while the watch alone stood: that counts even if the price comes back before anything is sent.
     _pending: dict[str, ExitCause] = field(default_factory=dict)
     _fired: dict[str, Fired] = field(default_factory=dict)
@@ -54,13 +56,15 @@ class Triggers:
         self.watch.disarm(lot_id)
         for known in (self._reached, self._pending, self._guards):
             known.pop(lot_id, None)
+        self._bare_targets.discard(lot_id)
 
-    def guard(self, lot_id: str, stop: Price | None) -> None:
-        """Say at which price a whole native stop of the lot rests; None: there is none."""
+    def guard(self, lot_id: str, stop: Price | None, *, has_target: bool = True) -> None:
+        """Say at which price a whole native stop of the lot rests (None: there is none), and whether a target does."""
         if stop is None:
             self._guards.pop(lot_id, None)
         else:
             self._guards[lot_id] = stop
+        (self._bare_targets.discard if has_target else self._bare_targets.add)(lot_id)
 
     def take(self, crossing: Crossing, holding: Holding) -> bool:
         """Take a stop or target that was reached or left; True if somebody must look at the lot now."""
@@ -88,7 +92,7 @@ class Triggers:
         reached = self._reached.get(lot_id, {})
         if ExitCause.STOP in reached and self.escalates_in_s(holding) is None:
             return ExitCause.STOP
-        if ExitCause.TARGET in reached and lot_id not in self._guards:
+        if ExitCause.TARGET in reached and not self._has_resting_target(lot_id):
             return ExitCause.TARGET
         return ExitCause.TIME if is_time_up(holding.lot, self.clock.now()) else None
 
@@ -111,5 +115,10 @@ class Triggers:
 
     def _is_guarded(self, lot_id: str, cause: ExitCause, price: Price) -> bool:
         """A trailing stop may have gone up further than the one at the venue: in between the watch acts."""
+        if cause is ExitCause.TARGET:
+            return self._has_resting_target(lot_id)
         guard = self._guards.get(lot_id)
-        return guard is not None and (cause is ExitCause.TARGET or price <= guard)
+        return guard is not None and price <= guard
+
+    def _has_resting_target(self, lot_id: str) -> bool:
+        return lot_id in self._guards and lot_id not in self._bare_targets
