@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from sqlalchemy import Row
+
 from tradewind.core.ids import SignalId
-from tradewind.core.order import ENDED, IntentKind
+from tradewind.core.order import ENDED, IntentKind, Leg, OrderState
 from tradewind.execution import record_store
 from tradewind.execution.outcomes import Moved
 from tradewind.infra.bus import Bus, Message
@@ -143,9 +145,16 @@ class FanBoards:
 
 
 def read_boards(tx: Tx, signal_ids: Sequence[str]) -> dict[str, Board]:
-    """Read boards from decisions and the newest order of each account."""
+    """Read boards from decisions and the newest order of each account.
+
+    A close in several markets of one account is one cell: it stands as the order that is least far.
+    """
     boards: dict[str, Board] = {}
+    cells: dict[tuple[str, int], Row[Any]] = {}
     for row in record_store.signal_cells(tx, signal_ids):
+        known = cells.get((row.signal_id, row.cell))
+        cells[row.signal_id, row.cell] = row if known is None else _telling(known, row)
+    for row in cells.values():
         board = boards.setdefault(row.signal_id, Board(row.signal_id, []))
         is_placed = row.verdict == "place" and row.state is not None
         lateness = None
@@ -165,6 +174,13 @@ def read_boards(tx: Tx, signal_ids: Sequence[str]) -> dict[str, Board]:
             )
         )
     return boards
+
+
+def _telling(one: Row[Any], other: Row[Any]) -> Row[Any]:
+    """Which of two markets' orders tells how the account stands; of an entry's, decided again, the newer."""
+    if other.leg == Leg.ENTRY:
+        return max(one, other, key=lambda row: row.generation)
+    return min(one, other, key=lambda row: (row.state in ENDED, row.state == OrderState.FILLED))
 
 
 def _looks_different(before: Cell | None, after: Cell) -> bool:

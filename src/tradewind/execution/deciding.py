@@ -15,7 +15,7 @@ from tradewind.core.ids import AccountId, DecisionId, IntentId, UserId
 from tradewind.core.instrument import Environment, Instrument, Traded, VenueName
 from tradewind.core.mandate import Follower, Mandate, passed_over
 from tradewind.core.money import Asset, Price
-from tradewind.core.order import IntentKind, Leg, Order, OrderType, Side
+from tradewind.core.order import IntentKind, Leg, Order, OrderState, OrderType, Side
 from tradewind.core.plan import day_start, release_at, week_start
 from tradewind.core.signal import Action, Signal
 from tradewind.core.sizing import Sized
@@ -160,7 +160,8 @@ class Decider:
         exposure = exposure_of(facts, account_id, instrument, now)
         candidate = self._candidate(facts, account, instrument, exposure)
         answer = decide(facts.signal, self.view, mandate, candidate, exposure, now=now, max_age_s=self.max_age_s)
-        traded = instrument or _held_market(facts, account)
+        held = _held_markets(facts, account)
+        traded = instrument or next(iter(held), None)
         if isinstance(answer, Place) and traded is None:
             answer = Skip(SkipReason.UNKNOWN_INSTRUMENT, answer.working)
         decision_id = DecisionId(self.ids.new())
@@ -170,18 +171,22 @@ class Decider:
         intent = self._intent(facts, account, mandate, traded, decision_id, answer, now)
         if answer.entry is None:
             order = self._exit_order(account, traded, intent, now)
-        else:
-            assert instrument is not None, "an entry is sized by its market's rules"
-            order = self._entry_order(facts.signal, account, instrument, intent, answer.entry, now)
+            further = []
+            for market in held[1:]:
+                another = self._intent(facts, account, mandate, market, decision_id, answer, now)
+                further.append((another, self._exit_order(account, market, another, now)))
+            return DecidedAccount(account_id, row, intent, order, answer, candidate, tuple(further))
+        assert instrument is not None, "an entry is sized by its market's rules"
+        order = self._entry_order(facts.signal, account, instrument, intent, answer.entry, now)
         return DecidedAccount(account_id, row, intent, order, answer, candidate)
 
     def _instrument(self, facts: Facts, account: AccountFacts, mandate: Mandate | None) -> Instrument | None:
         signal = facts.signal
         if signal.action is Action.CLOSE:
-            held = _held_market(facts, account)
-            if held is not None:
+            held = _held_markets(facts, account)
+            if held:
                 try:
-                    return self.quotes.instrument(account.venue, account.environment, held.symbol)
+                    return self.quotes.instrument(account.venue, account.environment, held[0].symbol)
                 except NotFound:
                     # Its venue is away or switched off, or lists the market no more: the exit waits for it.
                     return None
@@ -293,20 +298,27 @@ class Decider:
         )
 
 
-def _held_market(facts: Facts, account: AccountFacts) -> _Held | None:
-    """The market in which the source's lots, or its entry on the way, are; only a close looks there."""
+def _held_markets(facts: Facts, account: AccountFacts) -> list[_Held]:
+    """The markets in which the source's lots, or its entries on the way, are; only a close looks there.
+
+    One base may be held in several markets: each is sold in its own (order-protocol.md section 4).
+    """
     signal = facts.signal
     if signal.action is not Action.CLOSE:
-        return None
+        return []
+    found: dict[str, _Held] = {}
     for holding in facts.lots.get(account.account_id, ()):
         lot = holding.lot
         if lot.source_id == signal.source_id and lot.base == signal.base:
-            return _Held(holding.venue, lot.symbol, lot.base, lot.quote)
+            found.setdefault(lot.symbol, _Held(holding.venue, lot.symbol, lot.base, lot.quote))
+    waiting: dict[str, _Held] = {}
     for stored in facts.undone.get(account.account_id, ()):
         order = stored.order
         if order.source_id == signal.source_id and order.base == signal.base:
-            return _Held(order.venue, order.symbol, order.base, order.quote)
-    return None
+            # An entry that has not left is superseded by this close and will hold nothing.
+            among = waiting if order.state is OrderState.INTENDED else found
+            among.setdefault(order.symbol, _Held(order.venue, order.symbol, order.base, order.quote))
+    return list((found or waiting).values())
 
 
 def _superseded_at(tx: Tx, signal: Signal, seq: int | None) -> datetime | None:

@@ -58,6 +58,7 @@ class LeaseLost(Exception):
 class DecidedAccount:
     """One account's decision, ready to be written: a row, and for a Place its intent and order.
 
+    A close of an asset held in several markets has one more intent and order for each `further` market.
     `answer` and `candidate` are what the row was made from; they are not written again.
     """
 
@@ -67,6 +68,14 @@ class DecidedAccount:
     order: Order | None
     answer: Place | Skip | None = None
     candidate: Candidate | None = None
+    further: tuple[tuple[Intent, Order], ...] = ()
+
+    @property
+    def placed(self) -> tuple[tuple[Intent, Order], ...]:
+        """Every intent with its order."""
+        if self.intent is None or self.order is None:
+            return ()
+        return ((self.intent, self.order), *self.further)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +104,8 @@ class Journal:
     def record(self, tx: Tx, decided: Sequence[DecidedAccount], now: datetime) -> list[Order]:
         """Write all decisions of a signal with their intents and INTENDED orders."""
         self.owner.demand(tx)
-        intents = [each.intent for each in decided if each.intent is not None]
-        orders = [each.order for each in decided if each.order is not None]
+        placed = [pair for each in decided for pair in each.placed]
+        intents, orders = [intent for intent, _ in placed], [order for _, order in placed]
         record_store.insert_decisions(tx, [each.decision for each in decided])
         intent_store.insert_intents(tx, intents)
         store.insert_orders(tx, orders)

@@ -110,11 +110,12 @@ def list_user_decisions(tx: Tx, user_id: UserId, limit: int) -> list[Row[Any]]:
 
 
 def signal_cells(tx: Tx, signal_ids: Sequence[str]) -> list[Row[Any]]:
-    """Read, per signal and cell, the decision and the newest signal order of that account."""
+    """Read, per signal and cell, the decision and the newest signal order of that account, in each market of it."""
+    of_market = (orders.c.signal_id, orders.c.account_id, orders.c.symbol)
     newest = (
-        select(orders.c.signal_id, orders.c.account_id, func.max(orders.c.generation).label("generation"))
+        select(*of_market, func.max(orders.c.generation).label("generation"))
         .where(orders.c.signal_id.in_(list(signal_ids)), orders.c.intent_kind == IntentKind.SIGNAL.value)
-        .group_by(orders.c.signal_id, orders.c.account_id)
+        .group_by(*of_market)
         .subquery()
     )
     query = (
@@ -133,6 +134,7 @@ def signal_cells(tx: Tx, signal_ids: Sequence[str]) -> list[Row[Any]]:
             orders.c.sent_at,
             orders.c.acknowledged_at,
             orders.c.generation,
+            orders.c.leg,
         )
         .select_from(
             decisions.outerjoin(
@@ -143,13 +145,14 @@ def signal_cells(tx: Tx, signal_ids: Sequence[str]) -> list[Row[Any]]:
                 and_(
                     orders.c.signal_id == newest.c.signal_id,
                     orders.c.account_id == newest.c.account_id,
+                    orders.c.symbol == newest.c.symbol,
                     orders.c.generation == newest.c.generation,
                     orders.c.intent_kind == IntentKind.SIGNAL.value,
                 ),
             )
         )
         .where(decisions.c.signal_id.in_(list(signal_ids)))
-        .order_by(decisions.c.signal_id, decisions.c.cell)
+        .order_by(decisions.c.signal_id, decisions.c.cell, orders.c.created_at, orders.c.id)
     )
     return list(tx.execute(query))
 

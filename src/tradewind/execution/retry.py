@@ -45,6 +45,12 @@ _WORDS = {
 }
 
 
+def _nearness(standing: Standing) -> int:
+    """Order the markets of one close: what is in doubt or under way is waited for before another is tried again."""
+    ranks = (Standing.BLOCKED, Standing.UNDER_WAY, Standing.AGAIN, Standing.RESEND_SAME, Standing.NOT_RESENT_HERE)
+    return ranks.index(standing) if standing in ranks else len(ranks) + (standing is Standing.HAS_IT)
+
+
 @dataclass(frozen=True, slots=True)
 class Retried:
     """What was done for one account, or why nothing was."""
@@ -62,6 +68,8 @@ class _Case:
     standing: Standing
     text: str
     newest: Order | None
+    # Of the orders that may follow.
+    generation: int = 0
 
 
 @dataclass(slots=True)
@@ -125,7 +133,8 @@ class RetryDesk:
     # --- who may be tried again ------------------------------------------------------------------
 
     def _cases(self, tx: Tx, signal_id: SignalId, only: Collection[AccountId]) -> list[_Case]:
-        newest: dict[str, Order] = {}
+        of_market: dict[tuple[str, str], Order] = {}
+        following: dict[str, int] = {}
         blocked: set[str] = set()
         bought: set[str] = set()
         for order in store.list_of_signal(tx, signal_id):
@@ -133,20 +142,44 @@ class RetryDesk:
                 bought.add(order.account_id)
             if standing_of_order(order.state, order.reason, "never") is Standing.BLOCKED:
                 blocked.add(order.account_id)
-            if order.account_id not in newest or order.generation > newest[order.account_id].generation:
-                newest[order.account_id] = order
+            market = (order.account_id, order.symbol)
+            if market not in of_market or order.generation > of_market[market].generation:
+                of_market[market] = order
+            following[order.account_id] = max(following.get(order.account_id, 0), order.generation + 1)
+        newest = self._telling(of_market)
         return [
-            self._case(row, newest.get(row.account_id), row.account_id in blocked, has_bought=row.account_id in bought)
+            replace(
+                self._case(
+                    row, newest.get(row.account_id), row.account_id in blocked, has_bought=row.account_id in bought
+                ),
+                generation=following.get(row.account_id, 0),
+            )
             for row in record_store.list_decisions(tx, signal_id, None)
             if not only or row.account_id in only
         ]
+
+    def _telling(self, of_market: Mapping[tuple[str, str], Order]) -> dict[str, Order]:
+        """Which order says how an account stands: an entry's newest; of a close, the market that is least far."""
+        newest: dict[str, Order] = {}
+        for (account_id, _), order in of_market.items():
+            known = newest.get(account_id)
+            if known is None or (
+                order.generation > known.generation
+                if order.leg is Leg.ENTRY
+                else _nearness(self._standing(order)) < _nearness(self._standing(known))
+            ):
+                newest[account_id] = order
+        return newest
+
+    def _standing(self, order: Order) -> Standing:
+        resend = self.desk.client(order.venue, order.environment).capabilities.resend
+        return standing_of_order(order.state, order.reason, resend.value)
 
     def _case(self, row: Row[Any], newest: Order | None, is_blocked: bool, *, has_bought: bool) -> _Case:
         if newest is None:
             standing, reason = standing_of_skip(row.reason), row.reason
         else:
-            resend = self.desk.client(newest.venue, newest.environment).capabilities.resend
-            standing, reason = standing_of_order(newest.state, newest.reason, resend.value), newest.reason
+            standing, reason = self._standing(newest), newest.reason
             # Every generation is asked about before a conclusion (section 1).
             standing = Standing.BLOCKED if is_blocked else standing
             # A generation whose row has ended may have been executed after all: the account has what it was to get.
@@ -174,11 +207,11 @@ class RetryDesk:
         moved: list[Moved] = []
         for case in self._cases(tx, signal.id, only):
             if case.standing is Standing.AGAIN and case.account_id in fresh:
-                order = self._decide_again(tx, case, fresh[case.account_id], now)
+                again = self._decide_again(tx, case, fresh[case.account_id], now)
                 reason = fresh[case.account_id].decision["reason"]
-                orders += [order] if order is not None else []
-                text = "decided again: placed" if order is not None else f"decided again: skipped, {reason}"
-                done.append(Retried(case.account_id, order is not None, text))
+                orders += again
+                text = "decided again: placed" if again else f"decided again: skipped, {reason}"
+                done.append(Retried(case.account_id, bool(again), text))
             elif case.standing is Standing.RESEND_SAME and case.newest is not None:
                 moved += self._send_again(tx, case.newest, fresh_until, now)
                 done.append(Retried(case.account_id, True, "sent again under its own id"))
@@ -186,20 +219,22 @@ class RetryDesk:
                 done.append(Retried(case.account_id, False, case.text))
         return done, orders, moved
 
-    def _decide_again(self, tx: Tx, case: _Case, fresh: DecidedAccount, now: datetime) -> Order | None:
+    def _decide_again(self, tx: Tx, case: _Case, fresh: DecidedAccount, now: datetime) -> list[Order]:
         """Put the new decision in the old one's place; a new order is the next generation at this account."""
         row = {**fresh.decision, "id": case.decision_id, "cell": case.cell}
         record_store.replace_decision(tx, row)
-        if fresh.order is None or fresh.intent is None:
-            return None
-        generation = 0 if case.newest is None else case.newest.generation + 1
-        order = replace(
-            fresh.order,
-            generation=generation,
-            client_order_id=client_order_id(fresh.intent.id, case.account_id, fresh.order.leg, generation),
-        )
-        self.journal.intend(tx, replace(fresh.intent, decision_id=case.decision_id), [order], now)
-        return order
+        intents = [replace(intent, decision_id=case.decision_id) for intent, _ in fresh.placed]
+        orders = [
+            replace(
+                order,
+                generation=case.generation,
+                client_order_id=client_order_id(order.intent_id, case.account_id, order.leg, case.generation),
+            )
+            for _, order in fresh.placed
+        ]
+        if orders:
+            self.journal.intend_all(tx, intents, orders, now)
+        return orders
 
     def _send_again(self, tx: Tx, order: Order, fresh_until: datetime, now: datetime) -> list[Moved]:
         detail = intent_store.load_intent(tx, order.intent_id).detail
