@@ -269,6 +269,7 @@ def build_engine(
         numbers.doubtful_s,
     )
     roster.is_held = recovery.is_held
+    recovery.queue.has_room = lambda: not dispatcher.is_pressed
     protector.rounds.stands_aside = lambda key: recovery.restores.stands_aside(key[0])
     listener = Listener(db, ids, recorder, recovery, desk, clock)
     decider = Decider(ids, roster, desk, numbers.max_age_s)

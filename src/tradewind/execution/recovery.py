@@ -11,14 +11,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 
-from tradewind.core.ids import AccountId, OrderId
-from tradewind.core.money import Asset
+from tradewind.core.ids import AccountId
 from tradewind.core.order import Order, OrderState
 from tradewind.execution import store
 from tradewind.execution.account_look import AccountLook, Followed, Looked, weight_of
 from tradewind.execution.adoption import Adoption
+from tradewind.execution.look_queue import ROUTINE, FollowedAccount, LookQueue
 from tradewind.execution.outcomes import Moved
 from tradewind.execution.recovery_report import Held, Outstanding, add, put_report, seconds_for
 from tradewind.execution.restore_book import RestoreBook
@@ -53,22 +52,6 @@ _CROSS_CHECK_PERCENT = 10
 
 
 @dataclass(slots=True)
-class _Account:
-    followed: Followed
-    held: Held | None
-    due_at: float | None
-    cause: str
-    is_looking: bool = False
-    fails: int = 0
-    looked_at: float | None = None
-    down_since: float | None = None
-    is_down_told: bool = False
-    has_business: bool = False
-    waiting_on: frozenset[OrderId] = frozenset()
-    short: dict[Asset, Decimal] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
 class Recovery:
     """Looks at accounts and holds those that are not in order; one per process."""
 
@@ -93,7 +76,8 @@ class Recovery:
     # Accounts of which the journal holds orders in words of a later release: hands off, so never in order.
     unreadable: frozenset[AccountId] = frozenset()
     at_stake: frozenset[AccountId] = frozenset()
-    _known: dict[AccountId, _Account] = field(default_factory=dict)
+    queue: LookQueue = field(default_factory=LookQueue)
+    _known: dict[AccountId, FollowedAccount] = field(default_factory=dict)
     _wake: Wake = field(init=False)
     _tasks: asyncio.TaskGroup | None = None
     _looking: int = 0
@@ -112,15 +96,19 @@ class Recovery:
         if restore is not None:
             held.cause, held.restore_id = "restore", restore.id
         # One look once the stream is live says it all; without a stream the look comes first.
-        account = _Account(followed, held, self.clock.monotonic() + _STREAM_GRACE_S, cause)
+        account = FollowedAccount(followed, held, cause)
         account.has_business = followed.account_id in self.at_stake
         account.down_since = self.clock.monotonic()
+        self.unfollow(followed.account_id)
         self._known[followed.account_id] = account
+        self.queue.put(account, self.clock.monotonic() + _STREAM_GRACE_S)
         self._wake.set()
 
     def unfollow(self, account_id: AccountId) -> None:
         """Forget an account whose key is gone."""
-        self._known.pop(account_id, None)
+        account = self._known.pop(account_id, None)
+        if account is not None:
+            account.is_followed = False
 
     def is_held(self, account_id: AccountId) -> bool:
         """Say whether the account's entries wait for its reconcile; one that nobody follows yet has had none."""
@@ -139,7 +127,8 @@ class Recovery:
         """Compare an account with its venue as soon as there is room."""
         account = self._known.get(account_id)
         if account is not None:
-            account.due_at, account.cause = self.clock.monotonic(), cause
+            account.cause = cause
+            self.queue.put(account, self.clock.monotonic())
             self._wake.set()
 
     def stream_up(self, account_id: AccountId) -> None:
@@ -161,7 +150,9 @@ class Recovery:
             account = self._known.get(move.after.account_id)
             if account is None:
                 continue
-            account.has_business = True
+            if not account.has_business:
+                account.has_business = True
+                self.queue.put_again(account)
             if move.after.id in account.waiting_on and move.after.state not in (OrderState.UNKNOWN, OrderState.BLIND):
                 account.waiting_on -= {move.after.id}
                 if not account.waiting_on:
@@ -169,14 +160,14 @@ class Recovery:
 
     def outstanding(self) -> list[Outstanding]:
         """Say, per venue, what is still to be found out and in how many seconds its own limits allow it."""
-        held: dict[VenueClient, list[_Account]] = {}
+        held: dict[VenueClient, list[FollowedAccount]] = {}
         for account in self._known.values():
             held.setdefault(account.followed.client, [])
             if account.held is not None:
                 held[account.followed.client].append(account)
         return [self._outstanding_at(client, accounts) for client, accounts in held.items()]
 
-    def _outstanding_at(self, client: VenueClient, accounts: Sequence[_Account]) -> Outstanding:
+    def _outstanding_at(self, client: VenueClient, accounts: Sequence[FollowedAccount]) -> Outstanding:
         costs, limit = client.capabilities.costs, client.health().weight_a_minute
         weight = sum(weight_of(costs, 1 if each.has_business else 0) for each in accounts)
         doubts = self.accounts.reconciler.doubts.values()
@@ -214,15 +205,8 @@ class Recovery:
                 await self._wake.wait(_TICK_S)
 
     def _start_due(self, tasks: asyncio.TaskGroup, now: float) -> None:
-        due = [each for each in self._known.values() if each.due_at is not None and each.due_at <= now]
-        # Something at stake goes first, then whoever waits, then the quiet ones.
-        due.sort(key=lambda each: (not each.has_business, each.held is None, each.due_at))
-        for account in due:
-            if self._looking >= _LOOKERS:
-                return
-            if account.is_looking:
-                continue
-            account.is_looking, account.due_at = True, None
+        while self._looking < _LOOKERS and (account := self.queue.take(now)) is not None:
+            account.is_looking = True
             self._looking += 1
             tasks.create_task(self._guarded(account), name=f"look {account.followed.account_id}")
 
@@ -238,9 +222,9 @@ class Recovery:
             if account.due_at is None and not account.is_looking and account.looked_at is not None:
                 pause = self._pause_of(account, every[account.followed.client])
                 if now - account.looked_at >= pause:
-                    self.look_soon(account_id, "routine")
+                    self.look_soon(account_id, ROUTINE)
 
-    def _pause_of(self, account: _Account, cross_check_s: float) -> float:
+    def _pause_of(self, account: FollowedAccount, cross_check_s: float) -> float:
         if not account.has_business and account.held is None:
             return self.quiet_s
         if account.down_since is not None or self.is_blind(account.followed.account_id):
@@ -256,20 +240,21 @@ class Recovery:
         weight = busy * weight_of(client.capabilities.costs, 1)
         return max(self.cross_check_s, weight * 60 / max(1, limit * _CROSS_CHECK_PERCENT // 100))
 
-    async def _guarded(self, account: _Account) -> None:
+    async def _guarded(self, account: FollowedAccount) -> None:
         try:
             await self._look_or_wait(account)
         except CommitInDoubt:
             raise
         except Exception:
             _log.exception("execution.recovery.look_failed", account_id=account.followed.account_id)
-            account.due_at = self.clock.monotonic() + self._retry_s(account)
+            self.queue.put(account, self.clock.monotonic() + self._retry_s(account))
         finally:
             account.is_looking = False
+            self.queue.put_again(account)
             self._looking -= 1
             self._wake.set()
 
-    async def _look_or_wait(self, account: _Account) -> None:
+    async def _look_or_wait(self, account: FollowedAccount) -> None:
         try:
             await self._look(account)
             account.fails = 0
@@ -288,13 +273,13 @@ class Recovery:
         return min(_HELD_BACK_S, max(0.05, (error.retry_at_ms - to_ms(self.clock.now())) / 1_000))
 
     @staticmethod
-    def _retry_s(account: _Account) -> float:
+    def _retry_s(account: FollowedAccount) -> float:
         return _RETRY_S[min(account.fails, len(_RETRY_S) - 1)]
 
-    async def _not_answered(self, account: _Account, error: VenueError, pause_s: float) -> None:
+    async def _not_answered(self, account: FollowedAccount, error: VenueError, pause_s: float) -> None:
         _log.info("execution.recovery.no_answer", account_id=account.followed.account_id, code=error.code)
         account.fails += 1
-        account.due_at = self.clock.monotonic() + pause_s
+        self.queue.put(account, self.clock.monotonic() + pause_s)
         held, waits_for = account.held, f"no answer: {error.code}"
         if held is not None and held.waits_for != waits_for:
             before, held.waits_for = held.waits_for, waits_for
@@ -307,7 +292,7 @@ class Recovery:
 
     # --- one account -----------------------------------------------------------------------------
 
-    async def _look(self, account: _Account) -> None:
+    async def _look(self, account: FollowedAccount) -> None:
         account_id = account.followed.account_id
         looked = await self._compare(account)
         reached(Point.RECOVERY_LOOKED)
@@ -330,7 +315,7 @@ class Recovery:
             account.held = None
             await self._release(account_id, held)
 
-    async def _compare(self, account: _Account) -> Looked:
+    async def _compare(self, account: FollowedAccount) -> Looked:
         """Look at an account; after a restore also take over what our orders did in the part that is gone."""
         followed = account.followed
         looked = await self.accounts.look(followed)
@@ -345,22 +330,22 @@ class Recovery:
         after.include(adopted)
         return after
 
-    def _waits_for(self, account: _Account, looked: Looked) -> str:
+    def _waits_for(self, account: FollowedAccount, looked: Looked) -> str:
         """Say what an account still waits for; empty when nothing."""
         if account.followed.account_id in self.unreadable:
-            account.due_at = self.clock.monotonic() + self.quiet_s
+            self.queue.put(account, self.clock.monotonic() + self.quiet_s)
             return "orders of a later release"
         account.waiting_on = looked.in_doubt
         if looked.in_doubt:
             return f"{len(looked.in_doubt)} orders in doubt"
         is_certain = looked.is_steady and dict(looked.short) == account.short
         if not looked.is_steady or (looked.short and not is_certain):
-            account.due_at = self.clock.monotonic() + (_SHORT_AGAIN_S if looked.short else _RETRY_S[0])
+            self.queue.put(account, self.clock.monotonic() + (_SHORT_AGAIN_S if looked.short else _RETRY_S[0]))
             return "balances that do not cover the positions" if looked.short else "the account to hold still"
         return ""
 
     @staticmethod
-    def _are_positions_new(account: _Account, looked: Looked) -> bool:
+    def _are_positions_new(account: FollowedAccount, looked: Looked) -> bool:
         """A shortfall that was certain and told before is no new doubt."""
         return bool(looked.short) and dict(looked.short) != account.short
 
@@ -383,17 +368,17 @@ class Recovery:
             ms=took_ms,
         )
 
-    async def _tell_differences(self, account: _Account, looked: Looked) -> None:
+    async def _tell_differences(self, account: FollowedAccount, looked: Looked) -> None:
         """An account in order that was found to differ all the same: reported; its stream may be deaf."""
         if not looked.differences:
             return
-        if account.cause == "routine" and account.down_since is None:
+        if account.cause == ROUTINE and account.down_since is None:
             # Its stream is live and had not said so: it is subscribed anew, and asked again once that is done.
             _log.warning("execution.recovery.stream_deaf", account_id=account.followed.account_id)
             self.on_deaf(account.followed.account_id)
         report = Held(account.cause, self.clock.now(), self.ids.new(), "", looked, 1)
         await self._write(account, report, is_green=True)
 
-    async def _write(self, account: _Account, held: Held, *, is_green: bool) -> None:
+    async def _write(self, account: FollowedAccount, held: Held, *, is_green: bool) -> None:
         now = self.clock.now()
         await self.db.write(lambda tx: put_report(tx, account.followed, held, is_green=is_green, now=now))

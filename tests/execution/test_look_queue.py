@@ -1,0 +1,101 @@
+"""Which account is looked at next: urgency, time, and a routine look that stands back for a fan-out."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from tradewind.core.ids import AccountId, UserId
+from tradewind.execution.account_look import Followed
+from tradewind.execution.look_queue import PATIENCE_S, ROUTINE, FollowedAccount, LookQueue
+from tradewind.execution.recovery_report import Held
+from tradewind.infra.clock import SystemClock
+from tradewind.venues.base import VenueClient
+
+
+def _account(name: str, cause: str = "stream_up", *, is_held: bool = False, **known: Any) -> FollowedAccount:
+    followed = Followed(AccountId(name), UserId("u"), cast(VenueClient, None))
+    held = Held(cause, SystemClock().now(), "h") if is_held else None
+    return FollowedAccount(followed, held, cause, **known)
+
+
+def _taken(queue: LookQueue, now: float) -> list[str]:
+    names = []
+    while (account := queue.take(now)) is not None:
+        names.append(str(account.followed.account_id))
+    return names
+
+
+def test_look_queue_when_several_are_due_then_what_is_at_stake_goes_before_who_waits_and_the_quiet() -> None:
+    queue = LookQueue()
+    queue.put(_account("quiet"), 1.0)
+    queue.put(_account("held", is_held=True), 2.0)
+    queue.put(_account("at stake", has_business=True), 3.0)
+    queue.put(_account("both", is_held=True, has_business=True), 4.0)
+    queue.put(_account("not yet", has_business=True), 6.0)
+    assert _taken(queue, 5.0) == ["both", "at stake", "held", "quiet"]
+    assert _taken(queue, 6.0) == ["not yet"]
+
+
+def test_look_queue_when_an_account_is_put_twice_then_it_is_taken_once_at_the_later_wish() -> None:
+    queue = LookQueue()
+    account = _account("a")
+    queue.put(account, 1.0)
+    queue.put(account, 3.0)
+    assert _taken(queue, 2.0) == []
+    assert _taken(queue, 3.0) == ["a"]
+    assert account.due_at is None
+
+
+def test_look_queue_when_an_account_is_being_looked_at_then_it_waits_for_the_end_of_that() -> None:
+    queue = LookQueue()
+    account = _account("a", is_looking=True)
+    queue.put(account, 1.0)
+    assert _taken(queue, 2.0) == []
+    account.is_looking = False
+    queue.put_again(account)
+    assert _taken(queue, 2.0) == ["a"]
+    queue.put_again(account)
+    assert _taken(queue, 2.0) == []
+
+
+def test_look_queue_when_business_begins_then_the_account_overtakes() -> None:
+    queue = LookQueue()
+    first, second = _account("first"), _account("second")
+    queue.put(first, 1.0)
+    queue.put(second, 2.0)
+    queue.put(_account("third", has_business=True), 2.5)
+    assert queue.take(3.0) is not None
+    second.has_business = True
+    queue.put_again(second)
+    assert _taken(queue, 3.0) == ["second", "first"]
+
+
+def test_look_queue_when_an_account_is_forgotten_then_it_is_not_looked_at() -> None:
+    queue = LookQueue()
+    account = _account("a")
+    queue.put(account, 1.0)
+    account.is_followed = False
+    assert _taken(queue, 2.0) == []
+
+
+@pytest.mark.parametrize("is_held", [False, True])
+def test_look_queue_when_a_fan_out_is_on_its_way_then_only_routine_looks_stand_back_and_not_for_ever(
+    is_held: bool,
+) -> None:
+    """performance.md: 5,000 cross-checks must not share the wire with the entries of a signal."""
+    queue = LookQueue(has_room=lambda: False)
+    queue.put(_account("routine", ROUTINE, is_held=is_held, has_business=True), 1.0)
+    queue.put(_account("called"), 1.0)
+    assert _taken(queue, 1.0 + PATIENCE_S / 2) == (["routine", "called"] if is_held else ["called"])
+    assert _taken(queue, 1.0 + PATIENCE_S) == ([] if is_held else ["routine"])
+
+
+def test_look_queue_when_there_is_room_again_then_routine_looks_go_on_at_once() -> None:
+    rooms = [False, True]
+    queue = LookQueue(has_room=lambda: rooms[0])
+    queue.put(_account("routine", ROUTINE, has_business=True), 1.0)
+    assert _taken(queue, 1.5) == []
+    rooms.pop(0)
+    assert _taken(queue, 1.5) == ["routine"]
