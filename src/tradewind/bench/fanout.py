@@ -7,6 +7,7 @@ streams, protection. The venue is another process. CPU is this process's own, us
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from tradewind.bench.watcher import Watcher, cpu_s
 from tradewind.config import Settings
 from tradewind.config.settings import DepthSettings, VenueSection
 from tradewind.core.errors import Unavailable
-from tradewind.core.ids import SignalId
+from tradewind.core.ids import OrderId, SignalId
 from tradewind.core.instrument import BINANCE, Environment
 from tradewind.core.money import Asset
 from tradewind.core.order import Order, OrderState
@@ -33,7 +34,6 @@ from tradewind.signals import service as signals
 from tradewind.signals.service import Alert
 
 _READY_S = 600.0
-_RUN_S = 300.0
 # Quiet is when nothing was written for this long: the first look at every account is over.
 _QUIET_S = 1.0
 
@@ -51,10 +51,18 @@ class Lateness:
 
 @dataclass(frozen=True, slots=True)
 class FanoutFigures:
-    """One signal's figures. Times in ms from the commit of its acceptance; CPU in microseconds per order."""
+    """One signal's figures. Times in ms from the commit of its acceptance; CPU in microseconds per order.
 
+    `is_complete` is False where the time allowed was over before everything was answered and protected: the times
+    are then of what was. Rates and CPU count the orders that were answered by the venue, `denied` ones do not.
+    """
+
+    accounts: int
     placed: int
     states: dict[str, int]
+    skipped: dict[str, int]
+    denied: dict[str, int]
+    is_complete: bool
     intents_durable_ms: float
     decide_ms: float
     record_ms: float
@@ -142,18 +150,18 @@ async def _until_reconciled(app: App) -> None:
                 quiet_since, used = CLOCK.monotonic(), now_used
 
 
-async def send_signal(app: App, population: Population, base: str, placed: int) -> FanoutFigures:
-    """Accept one open signal and follow it to the end; `placed` is how many orders it must lead to."""
-    watcher = Watcher(placed=placed)
+async def send_signal(app: App, population: Population, base: str, within_s: float) -> FanoutFigures:
+    """Accept one open signal and follow it to the end, or for so long; nobody has to get an order."""
+    watcher = Watcher(base)
     app.engine.recorder.listeners.append(watcher.on_moved)
     try:
-        return await _timed(app, population, base, watcher)
+        return await _timed(app, population, watcher, within_s)
     finally:
         app.engine.recorder.listeners.remove(watcher.on_moved)
 
 
-async def _timed(app: App, population: Population, base: str, watcher: Watcher) -> FanoutFigures:
-    now = app.clock.now()
+async def _timed(app: App, population: Population, watcher: Watcher, within_s: float) -> FanoutFigures:
+    now, base = app.clock.now(), watcher.base
     draft = DraftSignal(
         action=Action.OPEN, base=Asset(base), quote=Asset("USDT"), symbol_text=f"{base}USDT", alert_at=now
     )
@@ -166,34 +174,46 @@ async def _timed(app: App, population: Population, base: str, watcher: Watcher) 
 
     started = CLOCK.monotonic()
     note(await app.db.write(lambda tx: signals.accept(tx, ids, population.source_id, [alert], now)))
-    async with asyncio.timeout(_RUN_S):
-        await watcher.all_acknowledged.wait()
-        figures = _figures(app, watcher, started, watcher.acknowledged_cpu - cpu)
-        await watcher.all_protected.wait()
-    return replace(figures, all_protected_ms=_ms(watcher.protected_at - started))
+    try:
+        async with asyncio.timeout(within_s):
+            await watcher.all_acknowledged.wait()
+            await watcher.all_protected.wait()
+    except TimeoutError:
+        # What came through is told, and what did not is told with it.
+        pass
+    assert watcher.signal_id is not None
+    board = await app.engine.boards.snapshot(watcher.signal_id)
+    return _figures(app, watcher, started, cpu, dict(board.counts()["skip_reasons"]))
 
 
-def _figures(app: App, watcher: Watcher, started: float, cpu: float) -> FanoutFigures:
-    times = sorted(at - started for at in watcher.recorded.values())
-    states: dict[str, int] = {}
-    for order in watcher.entries.values():
-        states[order.state.value] = states.get(order.state.value, 0) + 1
-    whole = watcher.acknowledged_at - started
+def _figures(app: App, watcher: Watcher, started: float, cpu: float, skipped: dict[str, int]) -> FanoutFigures:
+    entries = watcher.entries.values()
+    denied = Counter(each.reason or "" for each in entries if each.state is OrderState.DENIED)
+    times = sorted(at - started for order_id, at in watcher.recorded.items() if not _is_denied(watcher, order_id))
+    whole = max(times, default=0.0)
     timing = app.engine.worker.last_timing
     return FanoutFigures(
+        accounts=watcher.placed + sum(skipped.values()),
         placed=watcher.placed,
-        states=states,
+        states=dict(Counter(each.state.value for each in entries)),
+        skipped=skipped,
+        denied=dict(denied),
+        is_complete=watcher.all_protected.is_set(),
         intents_durable_ms=_ms((watcher.intended_at or started) - started),
         decide_ms=_ms(timing.load_s + timing.decide_s),
         record_ms=_ms(timing.record_s),
         last_acknowledged_ms=_ms(whole),
         recorded_p50_ms=_ms(percentile(times, 50)),
         recorded_p99_ms=_ms(percentile(times, 99)),
-        orders_per_s=round(watcher.placed / whole, 1),
-        cpu_us_per_order=round(cpu / watcher.placed * 1e6, 1),
-        all_protected_ms=None,
-        lateness=_lateness(list(watcher.entries.values())),
+        orders_per_s=round(len(times) / whole, 1) if times else 0.0,
+        cpu_us_per_order=round((watcher.acknowledged_cpu - cpu) / len(times) * 1e6, 1) if times else 0.0,
+        all_protected_ms=_ms(watcher.protected_at - started) if watcher.all_protected.is_set() else None,
+        lateness=_lateness(list(entries)),
     )
+
+
+def _is_denied(watcher: Watcher, order_id: OrderId) -> bool:
+    return watcher.entries[order_id].state is OrderState.DENIED
 
 
 def _lateness(orders: Sequence[Order]) -> tuple[Lateness, ...]:

@@ -2,7 +2,8 @@
 
 `python -m tradewind.bench.responder --latency-ms 20` prints one JSON line with its addresses and serves until its
 standard input ends. A faithful simulator in Python costs more than the engine that is measured; this one parses
-with httptools, checks one signature in fifty, and keeps nothing. Every market buy is filled at one price at once.
+with httptools, checks one signature in fifty, and keeps what it needs to be asked about its orders again: by number,
+by name, as a list of one market. Every market buy is filled at one price at once; nothing is ever cancelled.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tradewind.bench.keys import is_signed, uid_of
 from tradewind.bench.now import CLOCK, to_ms
+from tradewind.bench.placed import PlacedOrders, filled_order
 
 # Two, so that a first signal may warm the platform up and a second one be measured.
 BASES = ("BTC", "ETH")
@@ -94,9 +96,9 @@ class Venue:
         self.lists = 0
         self.checked = 0
         self.refused = 0
-        # By key: what was bought of each base asset, and the orders that rest.
+        # By key: what was bought of each base asset, and every order.
         self.bought: dict[bytes, dict[str, Decimal]] = {}
-        self.resting: dict[bytes, list[dict[str, Any]]] = {}
+        self.placed: dict[bytes, PlacedOrders] = {}
         self._info = json.dumps(_EXCHANGE_INFO).encode("ascii")
 
     def answer(self, method: bytes, url: bytes, api_key: bytes, body: bytes) -> bytes:
@@ -110,7 +112,12 @@ class Venue:
         if path == b"/api/v3/account":
             return self._reply(200, self._account(api_key))
         if path == b"/api/v3/openOrders":
-            return self._reply(200, json.dumps(self.resting.get(api_key, [])).encode("ascii"))
+            resting = self._of(api_key).resting(_params(query).get("symbol"))
+            return self._reply(200, json.dumps(resting).encode("ascii"))
+        if path == b"/api/v3/order":
+            return self._one_order(api_key, query)
+        if path == b"/api/v3/myTrades":
+            return self._reply(200, self._of(api_key).trades(_params(query)))
         return self._reply(200, self._public(path, query))
 
     def _signed(self, api_key: bytes, body: bytes, answer: Callable[[bytes, bytes], bytes]) -> bytes:
@@ -137,6 +144,7 @@ class Venue:
         base = params["symbol"].removesuffix("USDT")
         held[base] = held.get(base, Decimal(0)) + (1 if params["side"] == "BUY" else -1) * Decimal(quantity.decode())
         now = to_ms(CLOCK.now())
+        self._of(api_key).keep(filled_order(params, self.order_id, quantity, spent, now))
         return (
             b'{"symbol":"%b","orderId":%d,"orderListId":-1,"clientOrderId":"%b","transactTime":%d,'
             b'"price":"0.00000000","origQty":"%b","executedQty":"%b","origQuoteOrderQty":"0.00000000",'
@@ -187,7 +195,8 @@ class Venue:
                     "updateTime": now,
                 }
             )
-        self.resting.setdefault(api_key, []).extend(legs)
+        for leg in legs:
+            self._of(api_key).keep(leg)
         answer = {
             "orderListId": self.lists,
             "contingencyType": "OCO",
@@ -199,6 +208,15 @@ class Venue:
             "orderReports": legs,
         }
         return json.dumps(answer).encode("ascii")
+
+    def _one_order(self, api_key: bytes, query: bytes) -> bytes:
+        found = self._of(api_key).find(_params(query))
+        if found is None:
+            return self._reply(400, b'{"code":-2013,"msg":"Order does not exist."}')
+        return self._reply(200, found)
+
+    def _of(self, api_key: bytes) -> PlacedOrders:
+        return self.placed.setdefault(api_key, PlacedOrders())
 
     def _public(self, path: bytes, query: bytes) -> bytes:
         now = to_ms(CLOCK.now())
@@ -222,7 +240,7 @@ class Venue:
     def _account(self, api_key: bytes) -> bytes:
         locked: dict[str, Decimal] = {}
         # Both legs of a list lock the same coins.
-        for order in self.resting.get(api_key, [])[::2]:
+        for order in self._of(api_key).resting()[::2]:
             base = order["symbol"].removesuffix("USDT")
             locked[base] = locked.get(base, Decimal(0)) + Decimal(order["origQty"])
         rows = [{"asset": "USDT", "free": BALANCE, "locked": "0.00000000"}]

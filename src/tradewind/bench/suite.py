@@ -37,6 +37,8 @@ class Wanted:
     database: str | None = None
     with_peers: bool = True
     with_mixed: bool = True
+    # How long one signal is followed at most.
+    within_s: float = 300.0
 
 
 def run(wanted: Wanted) -> dict[str, Any]:
@@ -77,7 +79,7 @@ async def _one(name: str, wanted: Wanted, accounts: int, latency_ms: int, plans:
     async with venue(name) as place:
         keys = await issue_keys(place, accounts)
         with _bed(wanted) as bed:
-            cold, warm = await _two_signals(bed, place, keys, latency_ms, plans)
+            cold, warm = await _two_signals(bed, place, keys, latency_ms, plans, wanted.within_s)
         row: dict[str, Any] = {
             "venue": name,
             "latency_ms": latency_ms,
@@ -93,13 +95,13 @@ async def _one(name: str, wanted: Wanted, accounts: int, latency_ms: int, plans:
 
 
 async def _two_signals(
-    bed: Bed, place: Place, keys: Sequence[Key], latency_ms: int, plans: Sequence[PlanName]
+    bed: Bed, place: Place, keys: Sequence[Key], latency_ms: int, plans: Sequence[PlanName], within_s: float
 ) -> tuple[FanoutFigures, FanoutFigures]:
     population = await asyncio.to_thread(prepare, bed, keys, plans)
     async with running(bed, place) as app:
         await set_latency(place, latency_ms)
-        cold = await send_signal(app, population, BASES[0], len(keys))
-        return cold, await send_signal(app, population, BASES[1], len(keys))
+        cold = await send_signal(app, population, BASES[0], within_s)
+        return cold, await send_signal(app, population, BASES[1], within_s)
 
 
 async def _peers(place: Place, keys: Sequence[Key], warm: FanoutFigures) -> dict[str, Any]:

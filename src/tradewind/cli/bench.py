@@ -49,6 +49,7 @@ def fanout(
     ] = None,
     peers: Annotated[bool, typer.Option(help="ccxt and the bare client beside it.")] = True,
     mixed: Annotated[bool, typer.Option(help="A run with people on all plans, for the lateness.")] = True,
+    within_s: Annotated[float, typer.Option(min=1, help="How long a signal is followed at most.")] = 300.0,
     as_json: AsJson = False,
 ) -> None:
     """Carry one signal to many accounts, from its acceptance to the last acknowledgement recorded."""
@@ -62,6 +63,7 @@ def fanout(
         database=database,
         with_peers=peers,
         with_mixed=mixed,
+        within_s=within_s,
     )
     result = suite.run(wanted)
     if as_json:
@@ -83,6 +85,7 @@ def _print_fanout(result: dict[str, Any]) -> None:
             shown = [f"{each:,.0f}" for each in (*figures, found["all_protected_ms"] or 0.0)]
             table.add_row(where, str(row["latency_ms"]), f"{row['accounts']:,}", *shown)
     Console().print(table)
+    _print_missing(result)
     for name in ("peers",):
         for row in result["runs"]:
             if name in row:
@@ -91,6 +94,16 @@ def _print_fanout(result: dict[str, Any]) -> None:
         typer.echo(f"Lateness: {json.dumps(late)}")
     if "idle" in result:
         typer.echo(f"Memory: {json.dumps(result['idle'])}")
+
+
+def _print_missing(result: dict[str, Any]) -> None:
+    """Name, run by run, whoever got no order and why, and a run that did not end in its time."""
+    for row in [*result["runs"], *([result["mixed"]] if "mixed" in result else [])]:
+        for warmth in ("cold", "warm"):
+            found = row[warmth]
+            if found["skipped"] or found["denied"] or not found["is_complete"]:
+                words = {name: found[name] for name in ("states", "skipped", "denied", "is_complete")}
+                typer.echo(f"{row['venue']}, {row['latency_ms']} ms, {warmth}: {json.dumps(words)}")
 
 
 def _print_triggers(result: dict[str, Any]) -> None:
