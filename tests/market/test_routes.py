@@ -55,6 +55,7 @@ async def test_health_when_asked_by_a_stranger_says_it_serves_and_no_more(
         assert answer.json() == {
             "status": "ok",
             "time": base.clock.now().isoformat().replace("+00:00", "Z"),
+            "database": "ok",
             "venues_healthy": 0,
             "venues": 1,
         }

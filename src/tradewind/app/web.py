@@ -87,7 +87,7 @@ def build_asgi(rooms: Rooms) -> FastAPI:
     login = Login(rooms.db, rooms.identity, Passwords(), rooms.limiter)
     signal_deps = _signal_deps(rooms)
     routers = [
-        market_routes.build_router(rooms.market, rooms.clock),
+        market_routes.build_router(rooms.market, rooms.clock, lambda: rooms.db.trouble),
         identity_routes.build_router(_identity_deps(rooms, login)),
         billing_routes.build_router(billing_routes.BillingDeps(rooms.db, rooms.billing, rooms.identity)),
         accounts_routes.build_router(

@@ -9,7 +9,8 @@ reads see one moment and hold nobody up. Statements are SQLAlchemy Core and the 
 
 A COMMIT that fails is in doubt (it may be on disk): `CommitInDoubt` is raised, `on_doubt` is told, and the
 process must stop sending, exit and recover from disk (order-protocol.md section 3.6). Anything that fails before
-COMMIT has changed nothing. A server that is away is waited for, half a minute from the moment it went.
+COMMIT has changed nothing, nor has a COMMIT that SQLite refused for want of room. A server that is away is waited
+for, half a minute from the moment it went.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from tradewind.infra.db_errors import CommitInDoubt, OwnerLost, Unreachable, is_conflict
+from tradewind.infra.db_errors import CommitInDoubt, OwnerLost, Unreachable, is_conflict, is_full, is_refused_commit
 from tradewind.infra.db_group import Outcome, Waiting, run_group, settle, take_group
 from tradewind.infra.db_place import parsed_address
 from tradewind.infra.db_postgresql import PostgreSQL, ServerFacts, server_facts
@@ -47,6 +48,8 @@ _READ_THREADS = 4
 # A server that restarts or fails over is back within this; measured from the moment it was missed.
 _OUTAGE_S = 30.0
 _LOOK_AGAIN_S = 0.2
+# On a full disk a small write may still find room: only commits without a refusal for this long say that it is well.
+_FULL_FOR_S = 3.0
 # A transaction that another one had to be rolled back for is done again, whole: it has no effect but its own.
 _CONFLICT_ATTEMPTS = 5
 _CONFLICT_PAUSE_S = 0.02
@@ -73,6 +76,7 @@ class Db:
         self._closing = threading.Event()
         self._was_reached = False
         self._away_since: float | None = None
+        self._full_at: float | None = None
         self.on_doubt = on_doubt
 
     @classmethod
@@ -109,6 +113,13 @@ class Db:
         """Since when the server has not been reached, in seconds; 0 while it is there."""
         since = self._away_since
         return 0.0 if since is None else time.monotonic() - since
+
+    @property
+    def trouble(self) -> str | None:
+        """What keeps writes from being committed now, in a word: full or away; None where nothing is known to."""
+        if self._full_at is not None:
+            return "full"
+        return "away" if self._away_since is not None else None
 
     def server_facts(self) -> ServerFacts | None:
         """Read what the server says about itself; None for a file."""
@@ -252,7 +263,9 @@ class Db:
         try:
             result = work(tx)
             _demand_commitable(tx)
-        except BaseException:
+        except BaseException as error:
+            if is_full(error):
+                self._full_at = time.monotonic()
             # A connection that is gone has rolled back already; what went wrong is the error to tell.
             with contextlib.suppress(SQLAlchemyError):
                 tx.rollback()
@@ -260,8 +273,13 @@ class Db:
         try:
             tx.commit()
         except (SQLAlchemyError, OSError) as error:
+            if is_refused_commit(error):
+                self._full_at = time.monotonic()
+                raise
             self._doubt()
             raise CommitInDoubt(f"COMMIT failed: {type(error).__name__}") from error
+        if self._full_at is not None and time.monotonic() - self._full_at > _FULL_FOR_S:
+            self._full_at = None
         return result
 
     def _doubt(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 
 import psycopg
-from psycopg.errors import DeadlockDetected, SerializationFailure
+from psycopg.errors import DeadlockDetected, DiskFull, SerializationFailure
 from sqlalchemy.exc import DBAPIError, DisconnectionError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -57,6 +57,24 @@ def why(error: BaseException) -> str:
     """Say in a line what the database said, without the statement and its values."""
     original = error.orig if isinstance(error, DBAPIError) else error
     return str(original).strip().split("\n", 1)[0]
+
+
+def is_full(error: BaseException) -> bool:
+    """Say whether a write was refused for want of room on the disk."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(original, sqlite3.Error):
+        return getattr(original, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+    return isinstance(original, DiskFull)
+
+
+def is_refused_commit(error: BaseException) -> bool:
+    """Say whether a failed COMMIT is sure to have changed nothing.
+
+    SQLite says "full" when the write-ahead log would not take a page, before the frame that commits is whole: every
+    reader and every recovery ignores what was written. A failed sync is another code, and stays in doubt.
+    """
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return isinstance(original, sqlite3.Error) and is_full(original)
 
 
 def is_conflict(error: DBAPIError) -> bool:

@@ -1,5 +1,6 @@
 """The market's doors: health for anyone, venues, instruments and prices for those who are signed in."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated
 
@@ -25,6 +26,8 @@ class HealthView(BaseModel):
 
     status: str
     time: datetime
+    # ok; full: the disk takes no writes, so nothing new is sent; away: the server cannot be reached.
+    database: str
     venues_healthy: int
     venues: int
 
@@ -72,17 +75,22 @@ class PriceView(BaseModel):
     source: str
 
 
-def build_router(market: Market, clock: Clock) -> APIRouter:
-    """Build the room's router."""
+def _nothing() -> str | None:
+    return None
+
+
+def build_router(market: Market, clock: Clock, database_trouble: Callable[[], str | None] = _nothing) -> APIRouter:
+    """Build the room's router. `database_trouble` says in a word what keeps writes away, None if nothing does."""
     router = APIRouter(tags=["market"])
 
     @router.get("/health")
     async def health() -> HealthView:
         """Say that this process answers. No sign-in needed, nothing about users in it."""
-        venues = market.health()
+        venues, trouble = market.health(), database_trouble()
         return HealthView(
-            status="ok",
+            status="ok" if trouble is None else "degraded",
             time=clock.now(),
+            database=trouble or "ok",
             venues_healthy=sum(venue.is_healthy for venue in venues),
             venues=len(venues),
         )
