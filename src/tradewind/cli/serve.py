@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated
@@ -28,6 +29,7 @@ from tradewind.infra.clock import SystemClock
 from tradewind.infra.db import CommitInDoubt, OwnerLost
 from tradewind.infra.heap import settle_heap
 from tradewind.infra.ids import RandomIds
+from tradewind.infra.log_sink import LogSink
 from tradewind.sim.exchange_store import StoreBusy
 from tradewind.sim.tape import TapeError
 
@@ -52,7 +54,8 @@ def serve(
     """Run the platform until it is told to stop (Ctrl-C or SIGTERM)."""
     settings = settings_of(context)
     settings = replace(settings, host=host or settings.host, port=settings.port if port is None else port)
-    log.configure(level=settings.log.level, as_json=settings.log.json)
+    sink = LogSink(sys.stderr)
+    log.configure(level=settings.log.level, as_json=settings.log.json, sink=sink)
     lock = owner_lock(settings)
     lock.acquire()
     try:
@@ -169,6 +172,7 @@ async def _end(*tasks: asyncio.Task[None]) -> None:
     if stuck:
         # An end that never comes would keep the owner lock; recovery from disk is made for this.
         _log.error("cli.serve.stuck", tasks=[task.get_name() for task in stuck])
+        log.drain()
         os._exit(_STUCK)
 
 

@@ -7,9 +7,12 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
-from typing import Any
+from functools import partial
+from typing import Any, TextIO, cast
 
 import structlog
+
+from tradewind.infra.log_sink import LogSink
 
 # Names under which a secret travels, as a parameter, a header, a JSON or a Python key.
 _NAMES = r"signature|x-mbx-apikey|authorization|cookie|api_?key|secret|password|passphrase|token|x-csrf"
@@ -30,6 +33,8 @@ _SECRETS = (
     re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.S),
 )
 _MASK = "***"
+# What `configure` was given last.
+_sinks: list[LogSink] = []
 # Deeper than anything we log; below it a value is written as text, and redacted as such.
 _DEPTH_MAX = 6
 
@@ -70,15 +75,19 @@ class RedactingFormatter(logging.Formatter):
         return redact(super().format(record))
 
 
-def configure(*, level: str = "INFO", as_json: bool = False) -> None:
-    """Send logs to standard error, as lines for people or as JSON."""
-    _configure_structlog(level, as_json=as_json)
-    lines = logging.StreamHandler(sys.stderr)
+def configure(*, level: str = "INFO", as_json: bool = False, sink: LogSink | None = None) -> None:
+    """Send logs to standard error, as lines for people or as JSON.
+
+    Whoever trades gives a `sink` in front of it, so that one that is full or slow holds nobody up.
+    """
+    _configure_structlog(level, as_json=as_json, sink=sink)
+    _sinks[:] = [] if sink is None else [sink]
+    lines = logging.StreamHandler(sys.stderr if sink is None else sink)
     lines.setFormatter(RedactingFormatter("%(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[lines])
 
 
-def _configure_structlog(level: str, *, as_json: bool) -> None:
+def _configure_structlog(level: str, *, as_json: bool, sink: LogSink | None = None) -> None:
     renderer: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=False)
     structlog.configure(
         processors=[
@@ -90,7 +99,7 @@ def _configure_structlog(level: str, *, as_json: bool) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=_to_standard_error,
+        logger_factory=_to_standard_error if sink is None else partial(_to_sink, sink),
         cache_logger_on_first_use=False,
     )
 
@@ -99,9 +108,19 @@ def _to_standard_error(*_names: object) -> structlog.PrintLogger:
     return structlog.PrintLogger(sys.stderr)
 
 
+def _to_sink(sink: LogSink, *_names: object) -> structlog.PrintLogger:
+    return structlog.PrintLogger(cast("TextIO", sink))
+
+
 # Before anybody has configured anything: structlog's own default prints tracebacks with the values of local
 # variables, unmasked, to standard output.
 _configure_structlog("INFO", as_json=False)
+
+
+def drain() -> None:
+    """Wait a moment until what was logged is written: for a process that is about to end without its exit calls."""
+    for sink in _sinks:
+        sink.drain()
 
 
 def logger(name: str) -> Any:
