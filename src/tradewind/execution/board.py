@@ -150,30 +150,33 @@ def read_boards(tx: Tx, signal_ids: Sequence[str]) -> dict[str, Board]:
     A close in several markets of one account is one cell: it stands as the order that is least far.
     """
     boards: dict[str, Board] = {}
-    cells: dict[tuple[str, int], Row[Any]] = {}
-    for row in record_store.signal_cells(tx, signal_ids):
-        known = cells.get((row.signal_id, row.cell))
-        cells[row.signal_id, row.cell] = row if known is None else _telling(known, row)
-    for row in cells.values():
+    cells: dict[tuple[str, int], tuple[Row[Any], Row[Any] | None]] = {}
+    for row, order in record_store.signal_cells(tx, signal_ids):
+        known = cells.get((row.signal_id, row.cell), (row, None))[1]
+        told = order if known is None or order is None else _telling(known, order)
+        cells[row.signal_id, row.cell] = (row, told)
+    for row, order in cells.values():
         board = boards.setdefault(row.signal_id, Board(row.signal_id, []))
-        is_placed = row.verdict == "place" and row.state is not None
-        lateness = None
-        if row.acknowledged_at is not None and row.release_at is not None:
-            lateness = round((row.acknowledged_at - row.release_at).total_seconds() * 1_000)
-        board.cells.append(
-            Cell(
-                index=row.cell,
-                account_id=row.account_id,
-                user_id=row.user_id,
-                plan=row.plan,
-                state=row.state if is_placed else SKIPPED,
-                reason=row.order_reason if is_placed else row.reason,
-                order_id=row.order_id,
-                release_at=None if row.release_at is None else row.release_at.isoformat(),
-                t_ms=lateness,
-            )
-        )
+        board.cells.append(_cell(row, order))
     return boards
+
+
+def _cell(row: Row[Any], order: Row[Any] | None) -> Cell:
+    placed = order if row.verdict == "place" else None
+    lateness = None
+    if order is not None and order.acknowledged_at is not None and order.release_at is not None:
+        lateness = round((order.acknowledged_at - order.release_at).total_seconds() * 1_000)
+    return Cell(
+        index=row.cell,
+        account_id=row.account_id,
+        user_id=row.user_id,
+        plan=row.plan,
+        state=SKIPPED if placed is None else placed.state,
+        reason=row.reason if placed is None else placed.order_reason,
+        order_id=None if order is None else order.order_id,
+        release_at=None if order is None or order.release_at is None else order.release_at.isoformat(),
+        t_ms=lateness,
+    )
 
 
 def _telling(one: Row[Any], other: Row[Any]) -> Row[Any]:

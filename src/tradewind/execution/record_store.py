@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, and_, func, insert, select, update
+from sqlalchemy import Row, func, insert, select, update
 
 from tradewind.core.ids import AccountId, OrderId, UserId
 from tradewind.core.money import EXACT, ZERO
@@ -109,52 +109,39 @@ def list_user_decisions(tx: Tx, user_id: UserId, limit: int) -> list[Row[Any]]:
     return list(tx.execute(query.order_by(decisions.c.created_at.desc(), decisions.c.id.desc()).limit(limit)))
 
 
-def signal_cells(tx: Tx, signal_ids: Sequence[str]) -> list[Row[Any]]:
+def signal_cells(tx: Tx, signal_ids: Sequence[str]) -> list[tuple[Row[Any], Row[Any] | None]]:
     """Read, per signal and cell, the decision and the newest signal order of that account, in each market of it."""
-    of_market = (orders.c.signal_id, orders.c.account_id, orders.c.symbol)
-    newest = (
-        select(*of_market, func.max(orders.c.generation).label("generation"))
-        .where(orders.c.signal_id.in_(list(signal_ids)), orders.c.intent_kind == IntentKind.SIGNAL.value)
-        .group_by(*of_market)
-        .subquery()
-    )
-    query = (
+    found: dict[tuple[str, str], list[Row[Any] | None]] = {}
+    for order in _newest_orders(tx, signal_ids):
+        found.setdefault((order.signal_id, order.account_id), []).append(order)
+    told = ("signal_id", "cell", "user_id", "account_id", "verdict", "reason", "plan")
+    query = select(*(decisions.c[name] for name in told)).where(decisions.c.signal_id.in_(list(signal_ids)))
+    decided = tx.execute(query.order_by(decisions.c.signal_id, decisions.c.cell))
+    # Put together here: no index finds an account's orders of a signal, and a join would read those of all for each.
+    return [(row, order) for row in decided for order in found.get((row.signal_id, row.account_id), [None])]
+
+
+def _newest_orders(tx: Tx, signal_ids: Sequence[str]) -> list[Row[Any]]:
+    newest = func.max(orders.c.generation).over(partition_by=(orders.c.signal_id, orders.c.account_id, orders.c.symbol))
+    of_signal = (
         select(
-            decisions.c.signal_id,
-            decisions.c.cell,
-            decisions.c.user_id,
-            decisions.c.account_id,
-            decisions.c.verdict,
-            decisions.c.reason,
-            decisions.c.plan,
+            orders.c.signal_id,
+            orders.c.account_id,
             orders.c.id.label("order_id"),
             orders.c.state,
             orders.c.reason.label("order_reason"),
             orders.c.release_at,
-            orders.c.sent_at,
             orders.c.acknowledged_at,
+            orders.c.created_at,
             orders.c.generation,
             orders.c.leg,
+            newest.label("newest"),
         )
-        .select_from(
-            decisions.outerjoin(
-                newest,
-                and_(newest.c.signal_id == decisions.c.signal_id, newest.c.account_id == decisions.c.account_id),
-            ).outerjoin(
-                orders,
-                and_(
-                    orders.c.signal_id == newest.c.signal_id,
-                    orders.c.account_id == newest.c.account_id,
-                    orders.c.symbol == newest.c.symbol,
-                    orders.c.generation == newest.c.generation,
-                    orders.c.intent_kind == IntentKind.SIGNAL.value,
-                ),
-            )
-        )
-        .where(decisions.c.signal_id.in_(list(signal_ids)))
-        .order_by(decisions.c.signal_id, decisions.c.cell, orders.c.created_at, orders.c.id)
+        .where(orders.c.signal_id.in_(list(signal_ids)), orders.c.intent_kind == IntentKind.SIGNAL.value)
+        .subquery()
     )
-    return list(tx.execute(query))
+    query = select(of_signal).where(of_signal.c.generation == of_signal.c.newest)
+    return list(tx.execute(query.order_by(of_signal.c.created_at, of_signal.c.order_id)))
 
 
 def _json(value: Any) -> str:
