@@ -239,3 +239,12 @@ async def test_ids_when_they_are_another_users_then_are_404_and_nothing_happens(
         assert (await program.delete(f"/api/v1/sessions/{session_id}")).status_code == 404
         assert (await program.get("/api/v1/tokens")).status_code == 200
     assert (await stranger.get("/api/v1/me")).status_code == 200
+
+
+async def test_sign_in_when_the_password_is_no_text_then_is_refused_without_quoting_it(
+    stranger: httpx.AsyncClient,
+) -> None:
+    body = '{"email": "ann@example.org", "password": "tell-nobody\\ud800"}'
+    answer = await stranger.post("/api/v1/session", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    assert "tell-nobody" not in answer.text

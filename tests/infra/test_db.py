@@ -52,6 +52,15 @@ async def test_write_when_work_returns_then_it_is_committed(db: Db) -> None:
     assert await db.read(_count) == 1
 
 
+async def test_read_when_the_database_is_closed_then_is_refused_and_opens_nothing(tmp_path: Path) -> None:
+    db = Db.open(address(tmp_path / "closed.db"))
+    db.write_now(lambda tx: tx.execute(text("SELECT 1")))
+    db.close()
+    for call in (db.read_now, db.write_now):
+        with pytest.raises(RuntimeError, match="closed"):
+            call(lambda tx: tx.execute(text("SELECT 1")).scalar_one())
+
+
 async def test_write_when_work_raises_then_nothing_is_kept_and_the_error_comes_through(db: Db) -> None:
     def work(tx: Tx) -> None:
         _add(tx, id=1)

@@ -143,6 +143,15 @@ def build(
     may run on the database (at PostgreSQL; a file's lock is taken before). Raises Conflict where somebody does.
     """
     ground = _ground(settings, clock or SystemClock(), is_owner=is_owner)
+    try:
+        return _build(settings, ground, web)
+    except BaseException:
+        # Nobody else could: at PostgreSQL a session left open would hold the owner's lock.
+        ground.db.close()
+        raise
+
+
+def _build(settings: Settings, ground: _Ground, web: Callable[[Rooms], FastAPI]) -> App:
     clock, ids, db, bus = ground.clock, ground.ids, ground.db, ground.bus
     vault, audit = ground.vault, ground.audit
     identity = Identity(clock, ids, audit)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field
 
 from tradewind.execution.emergency import Stopped
 from tradewind.execution.emergency_store import Policy, ScopeKind, StopRow
+from tradewind.web.typed_password import TypedPassword
 
 
 class _Strict(BaseModel):
@@ -32,7 +33,7 @@ class StopBody(ScopeBody):
 class ResumeBody(ScopeBody):
     """A resume; the password is asked for again."""
 
-    password: SecretStr = Field(min_length=1, max_length=1_024)
+    password: TypedPassword
 
 
 class ProgressOut(BaseModel):

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field
 
 from tradewind.core.errors import Forbidden, InvalidInput
 from tradewind.identity.login import Login
@@ -29,6 +29,7 @@ from tradewind.web.principal import (
     demand_own_origin,
 )
 from tradewind.web.ratelimit import address_of
+from tradewind.web.typed_password import TypedPassword
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class LogInBody(_Strict):
     """What a person types."""
 
     email: Annotated[str, Field(min_length=3, max_length=254)]
-    password: Annotated[SecretStr, Field(min_length=1, max_length=1_024)]
+    password: TypedPassword
 
 
 class TokenBody(_Strict):

@@ -74,6 +74,7 @@ class Db:
         self._waiting: deque[Waiting] = deque()
         self._after_commit: list[Callable[[], None]] = []
         self._closing = threading.Event()
+        self._is_closed = False
         self._was_reached = False
         self._away_since: float | None = None
         self._full_at: float | None = None
@@ -215,6 +216,7 @@ class Db:
         self._closing.set()
         self._write_thread.shutdown(wait=True)
         self._read_threads.shutdown(wait=True)
+        self._is_closed = True
         self._writer.dispose()
         self._reader.dispose()
 
@@ -229,6 +231,9 @@ class Db:
 
     def _begin(self, engine: Engine) -> Tx:
         """Open a transaction; nothing has been asked yet, so a server that is away is simply asked again."""
+        if self._is_closed:
+            # A pool that was emptied would make a connection anew, and nobody would ever close it.
+            raise RuntimeError("the database is closed")
         while True:
             try:
                 tx = engine.connect()
