@@ -12,6 +12,7 @@ import pytest
 from tradewind.execution.emergency import StopRequest
 from tradewind.execution.emergency_store import PLATFORM, Policy, Scope, ScopeKind
 from tradewind.execution.stop_file import FiledStop, StopFile, latched
+from tradewind.infra.clock import SystemClock
 
 AT = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 ANN = Scope(ScopeKind.USER, "01a1f8ae-4dc4-7891-a3f0-0e5119a72406")
@@ -98,3 +99,12 @@ def test_stop_file_when_touched_again_then_another_stop(tmp_path: Path) -> None:
 
 def test_latched_when_a_person_is_named_by_address_then_everybody(tmp_path: Path) -> None:
     assert latched([filed(scope=Scope(ScopeKind.USER, "ann@example.org"))]) == {PLATFORM}
+
+
+def test_stop_file_when_touched_right_after_a_resume_then_counts_as_later(tmp_path: Path) -> None:
+    """order-protocol.md section 6: the stop wins. A file's own time may be some milliseconds behind the clock."""
+    file = StopFile(tmp_path)
+    resumed_at = SystemClock().now()
+    file.path.touch()
+    (filed,) = file.read()
+    assert filed.asked_at > resumed_at

@@ -25,6 +25,9 @@ NAME = "STOP"
 _BYTES_MAX = 64 * 1024
 _BY_HAND = "stop file"
 _ALWAYS_LATER = datetime.max.replace(tzinfo=UTC)
+# File systems stamp a file with a coarse clock, which may be behind ours: made right after a resume, it would look
+# older than it and be set aside. A stop by hand within this before a resume counts as after it: the stop wins.
+_MTIME_BEHIND_MS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +161,7 @@ def _by_hand(reason: str, found: os.stat_result | None) -> FiledStop:
     # Another file, or the same one touched again, is another stop.
     mark = "unknown" if found is None else f"{found.st_ino}-{found.st_mtime_ns}"
     # Made at an unknown time, it is later than any resume.
-    at = _ALWAYS_LATER if found is None else from_ms(found.st_mtime_ns // 1_000_000)
+    at = _ALWAYS_LATER if found is None else from_ms(found.st_mtime_ns // 1_000_000 + _MTIME_BEHIND_MS)
     return FiledStop(f"by hand {mark}", StopRequest(PLATFORM, Policy.CANCEL, _BY_HAND, reason), at)
 
 
