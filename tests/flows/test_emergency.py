@@ -31,7 +31,7 @@ async def _planned(place: World, signal_id: str, count: int) -> None:
 async def test_fault_60_stop_during_fanout_when_plans_still_wait_then_none_of_them_is_sent(tmp_path: Path) -> None:
     """order-protocol.md section 6."""
     async with world(tmp_path) as place:
-        people = place.people([PlanName.PRO, PlanName.PRO, PlanName.FLEX, PlanName.TRIAL])
+        people = place.people([PlanName.PRO, PlanName.PRO, PlanName.TRIAL, PlanName.TRIAL])
         await place.start_platform()
         for person in people:
             await place.link(person)
@@ -53,7 +53,7 @@ async def test_fault_60_stop_during_fanout_when_plans_still_wait_then_none_of_th
 
 async def test_user_stop_when_others_are_in_the_same_fan_then_they_go_on(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
-        stopped, other = place.people([PlanName.FLEX, PlanName.FLEX])
+        stopped, other = place.people([PlanName.TRIAL, PlanName.TRIAL])
         await place.start_platform()
         await place.link(stopped)
         await place.link(other)
@@ -229,7 +229,7 @@ async def test_fault_60_stop_during_fanout_when_orders_are_on_the_wire_then_each
 
 async def test_stop_by_command_when_a_platform_runs_then_it_obeys_and_goes_on_after_the_resume(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
-        stopped, other = place.people([PlanName.FLEX, PlanName.FLEX])
+        stopped, other = place.people([PlanName.TRIAL, PlanName.TRIAL])
         await place.start_platform()
         for person in (stopped, other):
             await place.link(person)
