@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+import structlog
 from tests.support.database import KINDS, POSTGRESQL, SQLITE, databases
 
 # Where databases are opened in tests: whoever imports from there, and has a folder to put a file, is asked twice.
@@ -57,6 +59,15 @@ def database(request: pytest.FixtureRequest) -> Iterator[str]:
             version = sqlite3.sqlite_version if kind == SQLITE else databases.server().version
             request.node.user_properties.append(("database", f"{_NAMES[kind]} {version}"))
         databases.end()
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """A command that runs in this process sets up its own log; the next test has the one before it."""
+    settings, root, handlers = structlog.get_config(), logging.getLogger(), list(logging.getLogger().handlers)
+    yield
+    structlog.configure(**settings)
+    root.handlers[:] = handlers
 
 
 _NAMES = {SQLITE: "SQLite", POSTGRESQL: "PostgreSQL"}
