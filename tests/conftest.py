@@ -18,7 +18,18 @@ from tests.support.database import KINDS, POSTGRESQL, SQLITE, databases
 # Where databases are opened in tests: whoever imports from there, and has a folder to put a file, is asked twice.
 _OPENERS = frozenset(
     f"tests.support.{name}"
-    for name in ("command", "database", "db", "journal", "linked", "people", "platform", "serving", "signal_builders")
+    for name in (
+        "command",
+        "database",
+        "db",
+        "journal",
+        "linked",
+        "people",
+        "platform",
+        "serving",
+        "signal_builders",
+        "signal_house",
+    )
 )
 
 

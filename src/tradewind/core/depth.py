@@ -38,10 +38,11 @@ class DepthRules:
         """Return the largest slice and the largest total, in quote; `visible` None: the book is not known."""
         if visible is None:
             return allowance, EXACT.divide(EXACT.multiply(allowance, Decimal(self.refuse_pct)), Decimal(self.slice_pct))
-        return tuple(  # type: ignore[return-value]
-            EXACT.divide(EXACT.multiply(visible, Decimal(share)), _PERCENT)
-            for share in (self.slice_pct, self.refuse_pct)
-        )
+        return _share(visible, self.slice_pct), _share(visible, self.refuse_pct)
+
+
+def _share(of: Decimal, percent: int) -> Decimal:
+    return EXACT.divide(EXACT.multiply(of, Decimal(percent)), _PERCENT)
 
 
 def visible_asks(asks: Sequence[tuple[Price, Quantity]], within_bps: int) -> Decimal:

@@ -1,7 +1,7 @@
 """The order as a state machine: one table, immutable events, no I/O.
 
 Rules of this file (order-protocol.md section 2):
-1. TRANSITIONS is the whole law. A step of OURS that it does not have raises IllegalTransition and
+1. TRANSITIONS (order_states.py) is the whole law. A step of OURS that it does not have raises IllegalTransition and
    changes nothing.
 2. A FACT from the venue never raises. It moves state and executed quantity forward only; where it
    surprises (an order that has ended, or that we thought never arrived), the fact is kept and the result
@@ -32,52 +32,24 @@ from tradewind.core.ids import (
 )
 from tradewind.core.instrument import Environment, VenueName
 from tradewind.core.money import NOTHING, ZERO, Asset, Money, Price, Quantity
-
-
-class OrderState(StrEnum):
-    """Where an order stands; the words of docs/glossary.md."""
-
-    INTENDED = "INTENDED"
-    SENT = "SENT"
-    ACCEPTED = "ACCEPTED"
-    PARTIALLY_FILLED = "PARTIALLY_FILLED"
-    FILLED = "FILLED"
-    REJECTED = "REJECTED"
-    CANCELED = "CANCELED"
-    EXPIRED = "EXPIRED"
-    UNKNOWN = "UNKNOWN"
-    NEVER_ARRIVED = "NEVER_ARRIVED"
-    BLIND = "BLIND"
-    CANCEL_SENT = "CANCEL_SENT"
-    DENIED = "DENIED"
-
+from tradewind.core.order_events import AbsenceProven as AbsenceProven
+from tradewind.core.order_events import CancelSent as CancelSent
+from tradewind.core.order_events import Claimed as Claimed
+from tradewind.core.order_events import CredentialLost as CredentialLost
+from tradewind.core.order_events import Denied as Denied
+from tradewind.core.order_events import OrderEvent as OrderEvent
+from tradewind.core.order_events import OutcomeLost as OutcomeLost
+from tradewind.core.order_events import Resent as Resent
+from tradewind.core.order_events import ReturnedUnsent as ReturnedUnsent
+from tradewind.core.order_events import VenueReport as VenueReport
+from tradewind.core.order_states import ENDED as ENDED
+from tradewind.core.order_states import IN_DOUBT as IN_DOUBT
+from tradewind.core.order_states import RESTING as RESTING
+from tradewind.core.order_states import TRANSITIONS as TRANSITIONS
+from tradewind.core.order_states import VENUE_WORDS
+from tradewind.core.order_states import OrderState as OrderState
 
 _S = OrderState
-_VENUE_ENDS = frozenset({_S.FILLED, _S.REJECTED, _S.CANCELED, _S.EXPIRED})
-_VENUE_WORDS = _VENUE_ENDS | {_S.ACCEPTED, _S.PARTIALLY_FILLED}
-
-# From a state to every state one step may lead to. docs/order-lifecycle.md is generated from this.
-TRANSITIONS: Mapping[OrderState, frozenset[OrderState]] = {
-    _S.INTENDED: frozenset({_S.SENT, _S.DENIED}),
-    _S.SENT: _VENUE_WORDS | {_S.UNKNOWN, _S.INTENDED, _S.DENIED},
-    _S.UNKNOWN: _VENUE_WORDS | {_S.NEVER_ARRIVED, _S.BLIND},
-    _S.BLIND: _VENUE_WORDS | {_S.NEVER_ARRIVED, _S.UNKNOWN},
-    _S.ACCEPTED: _VENUE_ENDS | {_S.PARTIALLY_FILLED, _S.CANCEL_SENT, _S.UNKNOWN},
-    _S.PARTIALLY_FILLED: frozenset({_S.FILLED, _S.CANCEL_SENT, _S.CANCELED, _S.EXPIRED, _S.UNKNOWN}),
-    _S.CANCEL_SENT: _VENUE_WORDS,
-    _S.NEVER_ARRIVED: frozenset({_S.INTENDED}),
-    _S.FILLED: frozenset(),
-    _S.REJECTED: frozenset(),
-    _S.CANCELED: frozenset(),
-    _S.EXPIRED: frozenset(),
-    _S.DENIED: frozenset(),
-}
-
-ENDED = frozenset({_S.DENIED, _S.REJECTED, _S.FILLED, _S.CANCELED, _S.EXPIRED, _S.NEVER_ARRIVED})
-# Somebody must find out about these.
-IN_DOUBT = frozenset({_S.SENT, _S.UNKNOWN, _S.BLIND, _S.CANCEL_SENT})
-# The venue holds the order in its book as far as we know.
-RESTING = frozenset({_S.ACCEPTED, _S.PARTIALLY_FILLED, _S.CANCEL_SENT})
 
 
 class Side(StrEnum):
@@ -187,105 +159,6 @@ class Order:
         if self.leg is Leg.ENTRY or (self.leg is Leg.TEST and self.side is Side.BUY):
             return GateKind.ENTRY
         return GateKind.PROTECTIVE if self.leg in (Leg.STOP, Leg.TARGET) else GateKind.EXIT
-
-
-# --- events: steps of ours -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """INTENDED -> SENT, committed before a byte leaves. `quantity` fixes an exit's size."""
-
-    at: datetime
-    send_by_ms: int
-    owner_epoch: int
-    quantity: Quantity | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Denied:
-    """We refuse, with a reason a user can read up."""
-
-    at: datetime
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReturnedUnsent:
-    """SENT -> INTENDED: proven that the venue did not take it (NotSent or NotExecuted)."""
-
-    at: datetime
-    reason: str
-    release_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class OutcomeLost:
-    """Nobody said what became of it."""
-
-    at: datetime
-    reason: str
-    signed_at_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CredentialLost:
-    """We cannot ask: the key was refused."""
-
-    at: datetime
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class AbsenceProven:
-    """Two "not found" after the fence, nothing in the lists: it never arrived.
-
-    An order that the venue had named before becomes CANCELED(absent) with an incident instead.
-    """
-
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Resent:
-    """NEVER_ARRIVED -> INTENDED in the same generation (`resend = same` venues)."""
-
-    at: datetime
-    release_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class CancelSent:
-    """A cancel of ours is on its way."""
-
-    at: datetime
-    reason: str
-
-
-# --- events: facts from the venue ------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class VenueReport:
-    """What the venue says of an order now: state and cumulative figures.
-
-    `executed` is base, `executed_quote` quote, both cumulative. `is_cancel_refused` marks a
-    resting answer that is proof against a cancel of ours: said after the cancel's own fence.
-    """
-
-    at: datetime
-    state: OrderState
-    executed: Quantity
-    executed_quote: Decimal
-    venue_order_id: VenueOrderId | None = None
-    reason: str | None = None
-    signed_at_ms: int | None = None
-    is_cancel_refused: bool = False
-
-
-OrderEvent = (
-    Claimed | Denied | ReturnedUnsent | OutcomeLost | CredentialLost | AbsenceProven | Resent | CancelSent | VenueReport
-)
 
 
 class Incident(StrEnum):
@@ -416,7 +289,7 @@ def _target_of(order: Order, report: VenueReport) -> tuple[OrderState, Incident 
     """Where a fact leads: forward along the table, or nowhere with an incident."""
     current, said = order.state, report.state
     # Only a venue's own words move an order; a codec that says anything else changes figures at most.
-    if said is current or said not in _VENUE_WORDS:
+    if said is current or said not in VENUE_WORDS:
         return current, None
     if order.is_ended:
         is_alive = said not in ENDED and report.executed >= order.executed

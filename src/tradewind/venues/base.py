@@ -6,19 +6,29 @@ the venue's name. All times named `_ms` are VENUE time in Unix milliseconds; all
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
-from tradewind.core.ids import AccountId, ClientOrderId, FillId, OrderId, VenueOrderId
+from tradewind.core.ids import AccountId, OrderId, VenueOrderId
 from tradewind.core.instrument import Environment, Instrument, VenueName
-from tradewind.core.money import Asset, Money, Price, Quantity
-from tradewind.core.order import OrderState, OrderType, Side
+from tradewind.core.money import Asset
 from tradewind.venues.figures import CallCosts as CallCosts
 from tradewind.venues.figures import VenueHealth as VenueHealth
+from tradewind.venues.orders import Ack as Ack
+from tradewind.venues.orders import OrderRef as OrderRef
+from tradewind.venues.orders import OrderReport as OrderReport
+from tradewind.venues.orders import PlaceList as PlaceList
+from tradewind.venues.orders import PlaceOrder as PlaceOrder
+from tradewind.venues.orders import SendWindow as SendWindow
+from tradewind.venues.orders import VenueFill as VenueFill
+from tradewind.venues.quotes import CandleRow as CandleRow
+from tradewind.venues.quotes import Depth as Depth
+from tradewind.venues.quotes import DepthLevel as DepthLevel
+from tradewind.venues.quotes import Ticker as Ticker
 
 # --- capabilities ----------------------------------------------------------------------------------
 
@@ -109,99 +119,6 @@ class Signer(Protocol):
         ...
 
 
-# --- orders ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class PlaceOrder:
-    """One order to place. A market buy carries `spend` (quote) or `quantity` (base), not both."""
-
-    order_id: OrderId
-    instrument: Instrument
-    client_order_id: ClientOrderId
-    side: Side
-    type: OrderType
-    quantity: Quantity | None = None
-    spend: Money | None = None
-    limit_price: Price | None = None
-    stop_price: Price | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PlaceList:
-    """An OCO: `target` rests above, `stop` triggers below (sell side), one list id, all ids ours."""
-
-    list_client_id: str
-    target: PlaceOrder
-    stop: PlaceOrder
-
-
-@dataclass(frozen=True, slots=True)
-class OrderRef:
-    """How to name an order at the venue; by its own id where we know it."""
-
-    order_id: OrderId
-    instrument: Instrument
-    client_order_id: ClientOrderId
-    venue_order_id: VenueOrderId | None = None
-    list_client_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SendWindow:
-    """Until when and whether a request may leave.
-
-    `send_by_ms`: the timestamp in the request must not be later. `is_open`: looked at immediately before
-    the write; False means NotSent. The deadline is held in monotonic time by the caller's clock.
-    """
-
-    send_by_ms: int
-    is_open: Callable[[], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class VenueFill:
-    """One execution as the venue tells it; unique by (venue, account, symbol, order, fill id)."""
-
-    fill_id: FillId
-    venue_order_id: VenueOrderId
-    symbol: str
-    side: Side
-    quantity: Quantity
-    price: Price
-    quote_amount: Decimal
-    fee: Money | None
-    at: datetime
-    is_maker: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class OrderReport:
-    """The venue's word on one order: state and cumulative figures."""
-
-    client_order_id: str
-    venue_order_id: VenueOrderId
-    symbol: str
-    side: Side
-    state: OrderState
-    executed: Quantity
-    executed_quote: Decimal
-    at: datetime
-    original_quantity: Quantity | None = None
-    stop_price: Decimal | None = None
-    type_text: str = ""
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Ack:
-    """A clear acceptance: reports (one, or one per leg of a list), fills if any, when it was signed."""
-
-    reports: tuple[OrderReport, ...]
-    fills: tuple[VenueFill, ...]
-    signed_at_ms: int
-
-
 # --- account ---------------------------------------------------------------------------------------
 
 
@@ -241,49 +158,6 @@ class AccountSnapshot:
     balances: tuple[AssetBalance, ...]
     can_trade: bool
     at: datetime
-
-
-# --- market data -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Ticker:
-    """Best known price of a symbol. `bid`/`ask` may be missing; `at` is the venue's time or receipt."""
-
-    symbol: str
-    last: Price
-    at: datetime
-    bid: Price | None = None
-    ask: Price | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DepthLevel:
-    """One price level of a book."""
-
-    price: Price
-    quantity: Quantity
-
-
-@dataclass(frozen=True, slots=True)
-class Depth:
-    """A snapshot of the book, best first."""
-
-    bids: tuple[DepthLevel, ...]
-    asks: tuple[DepthLevel, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class CandleRow:
-    """One candle as the venue tells it; `open_at` is its start."""
-
-    open_at: datetime
-    open: Decimal
-    high: Decimal
-    low: Decimal
-    close: Decimal
-    base_volume: Decimal
-    quote_volume: Decimal
 
 
 # --- streams ---------------------------------------------------------------------------------------
