@@ -8,7 +8,7 @@ import pytest
 
 from tradewind.core.ids import AccountId, UserId
 from tradewind.execution.account_look import Followed
-from tradewind.execution.look_queue import PATIENCE_S, ROUTINE, FollowedAccount, LookQueue
+from tradewind.execution.look_queue import ROUTINE, FollowedAccount, LookQueue
 from tradewind.execution.recovery_report import Held
 from tradewind.infra.clock import SystemClock
 from tradewind.venues.base import VenueClient
@@ -81,15 +81,38 @@ def test_look_queue_when_an_account_is_forgotten_then_it_is_not_looked_at() -> N
 
 
 @pytest.mark.parametrize("is_held", [False, True])
-def test_look_queue_when_a_fan_out_is_on_its_way_then_only_routine_looks_stand_back_and_not_for_ever(
-    is_held: bool,
-) -> None:
-    """performance.md: 5,000 cross-checks must not share the wire with the entries of a signal."""
+def test_look_queue_when_entries_are_on_their_way_then_only_routine_looks_stand_back(is_held: bool) -> None:
+    """performance.md: 5,000 comparisons must not share the wire with the entries of a signal."""
     queue = LookQueue(has_room=lambda: False)
-    queue.put(_account("routine", ROUTINE, is_held=is_held, has_business=True), 1.0)
+    queue.put(_account("routine", ROUTINE, is_held=is_held, has_business=True, patience_s=50.0), 1.0)
     queue.put(_account("called"), 1.0)
-    assert _taken(queue, 1.0 + PATIENCE_S / 2) == (["routine", "called"] if is_held else ["called"])
-    assert _taken(queue, 1.0 + PATIENCE_S) == ([] if is_held else ["routine"])
+    assert _taken(queue, 50.9) == (["routine", "called"] if is_held else ["called"])
+
+
+def test_look_queue_when_routine_looks_have_stood_back_a_whole_period_then_they_go_one_at_a_time() -> None:
+    """reliability.md L-7: entries that never end must not keep an account from being compared for ever."""
+    queue = LookQueue(has_room=lambda: False)
+    first, second = (_account(name, ROUTINE, patience_s=50.0) for name in ("first", "second"))
+    queue.put(first, 1.0)
+    queue.put(second, 2.0)
+    assert queue.take(60.0) is first
+    first.is_looking = True
+    assert queue.take(60.0) is None
+    first.is_looking = False
+    assert queue.take(60.0) is second
+
+
+def test_look_queue_when_the_pace_of_a_venue_is_used_up_then_routine_looks_wait_and_called_ones_do_not() -> None:
+    """product.md E8: what nothing calls for keeps to its share of the venue's budget, whoever else is due."""
+    queue = LookQueue(pace_s=lambda _account: 10.0)
+    for number in range(3):
+        queue.put(_account(f"routine {number}", ROUTINE), 100.0 + number)
+    queue.put(_account("called"), 100.0)
+    assert _taken(queue, 105.0) == ["called", "routine 0"]
+    # A second of pace that nobody used was kept.
+    assert _taken(queue, 113.9) == []
+    assert _taken(queue, 114.0) == ["routine 1"]
+    assert _taken(queue, 124.0) == ["routine 2"]
 
 
 def test_look_queue_when_there_is_room_again_then_routine_looks_go_on_at_once() -> None:

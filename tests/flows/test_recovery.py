@@ -14,6 +14,7 @@ from tests.support.platform import Person, World, open_alert, world
 
 from tradewind.core.ids import AccountId
 from tradewind.core.plan import PlanName
+from tradewind.execution.recovery import Recovery
 
 LIST_CALLS = ["GET /api/v3/openOrders"]
 ACCOUNT_CALLS = ["GET /api/v3/account"]
@@ -257,8 +258,9 @@ async def test_fault_40_stream_when_connected_and_silent_then_found_by_comparing
         stop = next(each for each in await place.venue_orders(person.uid) if each["type"] == "STOP_LOSS")
         gone = {"uid": person.uid, "symbol": "BTCUSDT", "order_id": int(stop["orderId"])}
         await place.control("POST", "external-cancel", gone)
-        # 50 s in production, as far as the venue's budget reaches.
-        place.app.engine.recovery.cross_check_s = 0.5
+        # 5 and 50 s in production, as far as the venue's budget reaches.
+        place.app.engine.recovery.streams.deaf_after_s = 0.3
+        place.app.engine.recovery.compare_every(0.5)
         reports = await place.until(lambda: _reports(place, person, "routine"))
         assert {each["kind"] for each in reports[0]["details"]} == {"order_moved"}
 
@@ -267,6 +269,67 @@ async def test_fault_40_stream_when_connected_and_silent_then_found_by_comparing
             return [each["status"] for each in sells].count("NEW") == 2
 
         await place.until(is_protected_again)
+        # How long it took until it was heard again is in the report.
+        assert (await _green(place, person, "stream_deaf"))["waits_for"] is None
+
+
+async def test_hold_when_set_while_a_look_is_just_ending_then_it_is_a_hold_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """product.md E8: a look that began before a doubt says nothing of it."""
+    async with world(tmp_path) as place:
+        (person,) = place.people([PlanName.PRO])
+        await place.start_platform()
+        await place.link(person)
+        await place.reconciled(person)
+        assert place.app is not None
+        recovery, account_id = place.app.engine.recovery, AccountId(person.account_id)
+        write, held = Recovery._write, list[bool]()
+
+        async def writing(self: Recovery, account: Any, report: Any, *, is_green: bool) -> None:
+            await write(self, account, report, is_green=is_green)
+            if is_green and report.cause == "stream_lost":
+                recovery.hold(account_id, "key_refused")
+
+        async def releasing(self: Recovery, account: Any, report: Any) -> None:
+            held.append(recovery.is_held(account_id))
+            await release(self, account, report)
+
+        release = Recovery._release
+        monkeypatch.setattr(Recovery, "_write", writing)
+        monkeypatch.setattr(Recovery, "_release", releasing)
+        recovery.hold(account_id, "stream_lost")
+        await _green(place, person, "key_refused")
+        assert held == [True, False]
+
+
+async def test_order_of_our_form_when_the_journal_does_not_know_it_then_entries_wait_until_it_is_gone(
+    tmp_path: Path,
+) -> None:
+    """order-protocol.md section 9: what a put-back journal has forgotten shows in what rests at the venue."""
+    async with world(tmp_path) as place:
+        (person,) = place.people([PlanName.PRO])
+        await place.start_platform()
+        await place.link(person)
+        await _bought(place, person)
+        assert place.app is not None
+        stop = next(each for each in await place.venue_orders(person.uid) if each["type"] == "STOP_LOSS")
+        # The row is known under another id from now on: the order at the venue is nobody's.
+        with place.app.db.engine.connect() as tx:
+            changed = text(
+                "UPDATE orders SET client_order_id = :other, venue_order_id = '1' WHERE client_order_id = :id"
+            )
+            tx.execute(changed, {"id": stop["clientOrderId"], "other": "tw" + 26 * "a"})
+            tx.commit()
+        recovery, account_id = place.app.engine.recovery, AccountId(person.account_id)
+        recovery.look_soon(account_id, "called")
+
+        async def is_told() -> bool:
+            found = await _reports(place, person, "unknown_orders")
+            return bool(found) and "does not know" in (found[0]["waits_for"] or "")
+
+        await place.until(is_told)
+        assert recovery.is_held(account_id)
 
 
 async def test_reconcile_when_neither_venue_nor_database_answers_then_the_platform_stays_and_tries_again(

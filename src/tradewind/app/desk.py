@@ -135,6 +135,8 @@ class CredentialWatch:
     accounts: Accounts
     clock: Clock
     place_of: Callable[[AccountId], tuple[VenueName, Environment] | None]
+    # Told of an account whose key is refused from now on.
+    on_blind: Callable[[AccountId], None] = lambda _account_id: None
     _blind: dict[AccountId, str] = field(default_factory=dict)
     _touched: dict[AccountId, float] = field(default_factory=dict)
     # Refusals not judged yet, with the time at which they count as the account's own.
@@ -160,7 +162,10 @@ class CredentialWatch:
                 self._touched[account_id] = now
                 self._offer(account_id, is_good=True)
             return
+        is_news = account_id not in self._blind
         self._blind[account_id] = refusal
+        if is_news:
+            self.on_blind(account_id)
         self._waiting.setdefault(account_id, now + _OURS_WITHIN_S)
 
     def is_ours(self, place: tuple[VenueName, Environment]) -> bool:

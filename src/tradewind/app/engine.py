@@ -27,6 +27,7 @@ from tradewind.execution.apply import Applier
 from tradewind.execution.board import FanBoards
 from tradewind.execution.bookcheck import BookCheck
 from tradewind.execution.cancels import CancelDesk
+from tradewind.execution.comparing import CROSS_CHECK_S, Comparing
 from tradewind.execution.deciding import Decider
 from tradewind.execution.doubts import DoubtBook
 from tradewind.execution.ended_watch import EndedWatch
@@ -265,12 +266,9 @@ def build_engine(
         credentials.note,
         desk.is_blind,
         lambda _account_id: protector.rounds.wake.set(),
-        numbers.quiet_s,
+        Comparing(numbers.quiet_s, CROSS_CHECK_S),
         numbers.doubtful_s,
     )
-    roster.is_held = recovery.is_held
-    recovery.queue.has_room = lambda: not dispatcher.is_pressed
-    protector.rounds.stands_aside = lambda key: recovery.restores.stands_aside(key[0])
     listener = Listener(db, ids, recorder, recovery, desk, clock)
     decider = Decider(ids, roster, desk, numbers.max_age_s)
     book_check = BookCheck(desk, numbers.depth_rules, numbers.depth_timeout_s)
@@ -298,6 +296,7 @@ def build_engine(
         doubt_alarm_s=numbers.doubt_alarm_s,
     )
     _connect(engine)
+    _connect_recovery(engine, roster)
     return engine
 
 
@@ -327,7 +326,6 @@ def _connect(engine: Engine) -> None:
     """Tell each part what the others must know: the recorder of every move, the market of every price."""
     recorder, desk = engine.recorder, engine.desk
     recorder.on_poison = engine.reconciler.poisoned
-    engine.recovery.on_deaf = engine.listener.resubscribe
     recorder.listeners.extend(
         [
             _remembering(engine.known),
@@ -342,6 +340,16 @@ def _connect(engine: Engine) -> None:
         ]
     )
     desk.market.on_price(engine.on_price)
+
+
+def _connect_recovery(engine: Engine, roster: PlatformRoster) -> None:
+    """Let entries wait for accounts that are held, and comparisons for entries."""
+    recovery, worker, dispatcher = engine.recovery, engine.worker, engine.dispatcher
+    engine.credentials.on_blind = recovery.refused
+    roster.is_held = recovery.is_held
+    recovery.queue.has_room = lambda: not (worker.is_deciding or dispatcher.is_pressed)
+    recovery.streams.on_deaf = engine.listener.resubscribe
+    engine.protector.rounds.stands_aside = lambda key: recovery.restores.stands_aside(key[0])
 
 
 def _rules(desk: Desk) -> Callable[[Order], Instrument | None]:

@@ -31,6 +31,9 @@ from tradewind.venues.base import AccountSnapshot, CallCosts, OrderReport, Signe
 
 # A day's surprises of one account that are worth reading; the counts go on.
 _TOLD_MAX = 50
+_ELSEWHERE_MAX = 10_000
+# An order was further at the venue than in the journal.
+ORDER_MOVED = "order_moved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,10 @@ class Looked:
     # False where the account moved while it was compared, so that positions say nothing yet.
     is_steady: bool = True
     has_business: bool = False
+    # Orders of our form that stand at the venue and that no row of the journal knows.
+    unknown_here: int = 0
+    # False where open orders alone were compared.
+    is_whole: bool = True
 
     def tell(self, kind: str, symbol: str, **words: Any) -> None:
         """Note a difference."""
@@ -115,18 +122,21 @@ class AccountLook:
     ended: EndedWatch
     desk: Desk
     clock: Clock
+    # Client ids seen here that the journal knows under another account: they are looked for once.
+    _elsewhere: set[str] = field(default_factory=set)
 
-    async def look(self, followed: Followed) -> Looked:
-        """Compare one account with its venue and record what was found.
+    async def look(self, followed: Followed, *, is_whole: bool = True) -> Looked:
+        """Compare one account with its venue and record what was found; not `is_whole`: its open orders alone.
 
         Raises VenueError where the venue did not answer: then nothing is known.
         """
-        looked = Looked()
+        looked = Looked(is_whole=is_whole)
         ledger = await self.db.read(lambda tx: read_ledger(tx, followed.account_id))
         looked.has_business = bool(ledger.undone or ledger.lots)
         signer = self.desk.signer(followed.account_id)
         await self._compare_orders(followed, signer, ledger, looked)
-        await self._compare_positions(followed, signer, looked)
+        if is_whole:
+            await self._compare_positions(followed, signer, looked)
         after = await self.db.read(lambda tx: read_ledger(tx, followed.account_id))
         unknown = (OrderState.UNKNOWN, OrderState.BLIND)
         looked.in_doubt = frozenset(each.order.id for each in after.undone if each.order.state in unknown)
@@ -209,7 +219,7 @@ class AccountLook:
         except LaterRelease:
             return
         if stored is None:
-            looked.tell("unknown_here", report.symbol, ours="-", venue=_words(report), done="left alone")
+            await self._unknown(report, looked)
         elif stored.order.is_ended:
             looked.tell(
                 "alive_after_end",
@@ -220,6 +230,18 @@ class AccountLook:
                 order_id=stored.order.id,
             )
             await self.ended.heard(stored.order.id, report)
+
+    async def _unknown(self, report: OrderReport, looked: Looked) -> None:
+        """An order of our form that this account does not know: of an account of before, or of a lost journal."""
+        client_id = report.client_order_id
+        if len(self._elsewhere) > _ELSEWHERE_MAX:
+            self._elsewhere.clear()
+        if client_id in self._elsewhere or await self.db.read(lambda tx: store.is_client_id_anywhere(tx, client_id)):
+            self._elsewhere.add(client_id)
+            looked.not_ours += 1
+            return
+        looked.unknown_here += 1
+        looked.tell("unknown_here", report.symbol, ours="-", venue=_words(report), done="left alone; entries wait")
 
     # --- positions -------------------------------------------------------------------------------
 
@@ -288,7 +310,7 @@ def _note_moves(order: Order, moved: Sequence[Moved], looked: Looked) -> None:
         looked.fills += len(move.new_fills)
         if move.after.state is not order.state or move.after.executed != order.executed:
             looked.tell(
-                "order_moved",
+                ORDER_MOVED,
                 order.symbol,
                 ours=f"{order.state} {order.executed}",
                 venue=f"{move.after.state} {move.after.executed}",

@@ -1,15 +1,19 @@
 """Which orders somebody must find out about, and when each is asked about next: a book, no venue in it.
 
-An order enters when its fate or its fills are not known and leaves when the journal says they are. A doubt is
+An order enters when its fate or its fills are not known and leaves when the journal says they are. Who is due is
+a heap, so that looking costs what is due and not what is known; an entry that was overtaken counts for nothing when
+it comes up. A doubt is
 poisoned while the venue's answer could not be stored: the journal may call such an order settled (a listener
 heard of a neighbour's move), yet the fact is still missing, so only an answer that is stored ends it.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
 
 from tradewind.core.ids import AccountId, OrderId
 from tradewind.core.order import IN_DOUBT, Order, OrderState, Side
@@ -54,6 +58,8 @@ class DoubtBook:
     # A SENT order of this process without an outcome after this long is in doubt.
     overdue_s: float
     _doubts: dict[OrderId, Doubt] = field(default_factory=dict)
+    _later: list[tuple[float, int, Doubt]] = field(default_factory=list)
+    _numbers: count[int] = field(default_factory=count)
 
     def __len__(self) -> int:
         return len(self._doubts)
@@ -94,7 +100,8 @@ class DoubtBook:
         now = self.clock.monotonic()
         for order_id in order_ids:
             doubt = self._doubts.setdefault(order_id, Doubt(order_id, now, now))
-            doubt.next_at, doubt.is_poisoned = now + _POISON_RETRY_S, True
+            doubt.is_poisoned = True
+            self._put(doubt, now + _POISON_RETRY_S)
 
     def about_to_store(self, order_id: OrderId) -> None:
         """The venue's answer is on its way to disk: a refusal to store it poisons the doubt again."""
@@ -102,39 +109,65 @@ class DoubtBook:
         if doubt is not None:
             doubt.is_poisoned = False
 
-    def due(self, now: float) -> list[Doubt]:
-        """Return the doubts to ask about now, sells first: a position hangs on them."""
-        found = [each for each in self._doubts.values() if each.next_at <= now and not each.is_asking]
+    def take_due(self, now: float) -> list[Doubt]:
+        """Return the doubts to ask about now, sells first: a position hangs on them.
+
+        Each counts as being asked about until `asked` is called.
+        """
+        found: list[Doubt] = []
+        while (doubt := self._first()) is not None and doubt.next_at <= now:
+            heapq.heappop(self._later)
+            doubt.is_asking = True
+            found.append(doubt)
         return sorted(found, key=lambda each: (not each.is_sell, each.next_at))
 
     def next_due(self) -> float | None:
         """Return when the next doubt that nobody is asking about is due."""
-        return min((each.next_at for each in self._doubts.values() if not each.is_asking), default=None)
+        first = self._first()
+        return None if first is None else first.next_at
 
     def asked(self, doubt: Doubt) -> None:
         """One question has ended, answered or not."""
         doubt.is_asking = False
         doubt.asked += 1
-        doubt.next_at = max(doubt.next_at, self._next_time(doubt))
+        self._put(doubt, max(doubt.next_at, self._next_time(doubt)))
 
-    def _enter(self, order: Order, now: float) -> Doubt:
+    def _put(self, doubt: Doubt, at: float) -> None:
+        """Have an order asked about at a time; one that is being asked about takes its place when that is done."""
+        doubt.next_at = at
+        if not doubt.is_asking and self._doubts.get(doubt.order_id) is doubt:
+            heapq.heappush(self._later, (at, next(self._numbers), doubt))
+
+    def _first(self) -> Doubt | None:
+        """Return who is due first, dropping what was overtaken: settled, put to another time, being asked about."""
+        while self._later:
+            at, _, doubt = self._later[0]
+            if doubt.next_at == at and not doubt.is_asking and self._doubts.get(doubt.order_id) is doubt:
+                return doubt
+            heapq.heappop(self._later)
+        return None
+
+    def _enter(self, order: Order, at: float) -> Doubt:
+        """Take an order, asked about from a time on; one that is known keeps its own time."""
+        known = self._doubts.get(order.id)
+        if known is not None:
+            return known
         is_sell = order.side is Side.SELL
-        fresh = Doubt(order.id, now, now, order.account_id, order.symbol, is_sell=is_sell)
-        return self._doubts.setdefault(order.id, fresh)
+        fresh = Doubt(order.id, self.clock.monotonic(), at, order.account_id, order.symbol, is_sell=is_sell)
+        self._doubts[order.id] = fresh
+        self._put(fresh, at)
+        return fresh
 
     def _restart_if_new(self, move: Moved) -> None:
         if move.before.state is not move.after.state:
             self._doubts.pop(move.after.id, None)
-        doubt = self._enter(move.after, self.clock.monotonic())
-        if move.after.state is OrderState.CANCEL_SENT and move.before.state is not OrderState.CANCEL_SENT:
-            # The cancel itself answers first; only its silence needs asking.
-            doubt.next_at = max(doubt.next_at, doubt.since + _CANCEL_ANSWERS_S)
+        is_cancel = move.after.state is OrderState.CANCEL_SENT and move.before.state is not OrderState.CANCEL_SENT
+        # The cancel itself answers first; only its silence needs asking.
+        self._enter(move.after, self.clock.monotonic() + (_CANCEL_ANSWERS_S if is_cancel else 0.0))
 
     def _watch_sent(self, order: Order) -> None:
         """Our own sending answers first; only its silence past every deadline becomes a doubt."""
-        if order.id not in self._doubts:
-            doubt = self._enter(order, self.clock.monotonic())
-            doubt.next_at += self.overdue_s
+        self._enter(order, self.clock.monotonic() + self.overdue_s)
 
     def _next_time(self, doubt: Doubt) -> float:
         now = self.clock.monotonic()

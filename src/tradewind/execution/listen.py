@@ -81,6 +81,9 @@ class Listener:
         followed = self._followed.get(account_id)
         if followed is not None:
             stream = self._streams[followed.client]
+            # Until the venue says that it is subscribed anew it counts as away.
+            self._down.add(account_id)
+            self.recovery.stream_down(account_id)
             stream.remove(account_id)
             stream.add(self.desk.signer(account_id))
 
@@ -113,6 +116,8 @@ class Listener:
 
     async def take(self, event: VenueEvent) -> None:
         """Record one event."""
+        if isinstance(event, OrderEventSeen | BalanceSeen):
+            self.recovery.heard(event.account_id)
         match event:
             case OrderEventSeen():
                 await self._order_seen(event)

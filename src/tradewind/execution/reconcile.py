@@ -97,9 +97,7 @@ class Reconciler:
         """Ask until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             while True:
-                for group in self._groups(self.doubts.due(self.clock.monotonic())):
-                    for doubt in group:
-                        doubt.is_asking = True
+                for group in self._groups(self.doubts.take_due(self.clock.monotonic())):
                     tasks.create_task(self._guarded(group), name=f"ask {group[0].order_id}")
                 await self._pause()
 

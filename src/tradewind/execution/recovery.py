@@ -4,6 +4,7 @@ An account is HELD from the start of the process, from the moment it is linked, 
 stream lost for long, its key refused, positions that differ) until a look at it has found journal and venue to
 agree. Its entries wait meanwhile, INTENDED, while they are fresh; exits, stops and every other account go on.
 Accounts with something at stake come first. The time it takes is computed from the venue's own limits and told.
+Nothing here walks over the accounts by the clock: each look plans the next one, and what happens plans it anew.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from dataclasses import dataclass, field
 from tradewind.core.ids import AccountId
 from tradewind.core.order import Order, OrderState
 from tradewind.execution import store
-from tradewind.execution.account_look import AccountLook, Followed, Looked, weight_of
+from tradewind.execution.account_look import ORDER_MOVED, AccountLook, Followed, Looked
 from tradewind.execution.adoption import Adoption
+from tradewind.execution.comparing import Comparing
+from tradewind.execution.look_plan import LookPlan
 from tradewind.execution.look_queue import ROUTINE, FollowedAccount, LookQueue
 from tradewind.execution.outcomes import Moved
-from tradewind.execution.recovery_report import Held, Outstanding, add, put_report, seconds_for
+from tradewind.execution.recovery_report import Held, Outstanding, add, outstanding_at, put_report
 from tradewind.execution.restore_book import RestoreBook
+from tradewind.execution.stream_watch import StreamWatch
 from tradewind.infra.clock import Clock, to_ms
 from tradewind.infra.db import CommitInDoubt, Db
 from tradewind.infra.ids import Ids
@@ -39,16 +43,10 @@ _TICK_S = 0.5
 _RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 # A venue that says "not before" is obeyed, but looked at again at least this often.
 _HELD_BACK_S = 60.0
-# A stream may be away this long before its account is in doubt: reconnecting takes a moment.
-_STREAM_LOST_S = 10.0
 # The first look waits this long for the stream: what happens after it the stream tells, so one look is enough.
 _STREAM_GRACE_S = 1.0
 # Between the two readings that make a shortfall certain (order-protocol.md section 4).
 _SHORT_AGAIN_S = 10.0
-# A live stream that says nothing may be dead: an account with business is compared at least this often ...
-_CROSS_CHECK_S = 50.0
-# ... as far as this share of the venue's budget reaches; with more accounts it takes longer, and that is told.
-_CROSS_CHECK_PERCENT = 10
 
 
 @dataclass(slots=True)
@@ -66,18 +64,17 @@ class Recovery:
     is_blind: Callable[[AccountId], bool]
     # After a restore: what stood aside for this account may go on.
     on_reconciled: Callable[[AccountId], None]
-    # How often an account is compared with its venue: quiet, or doubtful (no stream, key refused).
-    quiet_s: float
+    # How often accounts are compared with their venue when nothing calls for it, as far as its limits allow.
+    comparing: Comparing
+    # The same for an account in doubt (no stream, key refused).
     doubtful_s: float
-    # Live accounts with business are compared this often at the least: a stream may be deaf.
-    cross_check_s: float = _CROSS_CHECK_S
-    # Told of an account whose live stream had not said what the venue's lists say.
-    on_deaf: Callable[[AccountId], None] = lambda _account_id: None
     # Accounts of which the journal holds orders in words of a later release: hands off, so never in order.
     unreadable: frozenset[AccountId] = frozenset()
     at_stake: frozenset[AccountId] = frozenset()
     queue: LookQueue = field(default_factory=LookQueue)
     _known: dict[AccountId, FollowedAccount] = field(default_factory=dict)
+    plan: LookPlan = field(init=False)
+    streams: StreamWatch = field(init=False)
     _wake: Wake = field(init=False)
     _tasks: asyncio.TaskGroup | None = None
     _looking: int = 0
@@ -85,6 +82,8 @@ class Recovery:
 
     def __post_init__(self) -> None:
         self._wake = Wake(self.clock)
+        self.plan = LookPlan(self.clock, self.queue, self.comparing, self.is_blind, self.doubtful_s)
+        self.streams = StreamWatch(self.clock, self.hold)
 
     # --- what calls ------------------------------------------------------------------------------
 
@@ -97,10 +96,10 @@ class Recovery:
             held.cause, held.restore_id = "restore", restore.id
         # One look once the stream is live says it all; without a stream the look comes first.
         account = FollowedAccount(followed, held, cause)
-        account.has_business = followed.account_id in self.at_stake
-        account.down_since = self.clock.monotonic()
         self.unfollow(followed.account_id)
         self._known[followed.account_id] = account
+        self.plan.entered(account, is_busy=followed.account_id in self.at_stake)
+        self.streams.down(account)
         self.queue.put(account, self.clock.monotonic() + _STREAM_GRACE_S)
         self._wake.set()
 
@@ -108,7 +107,7 @@ class Recovery:
         """Forget an account whose key is gone."""
         account = self._known.pop(account_id, None)
         if account is not None:
-            account.is_followed = False
+            self.plan.left(account)
 
     def is_held(self, account_id: AccountId) -> bool:
         """Say whether the account's entries wait for its reconcile; one that nobody follows yet has had none."""
@@ -118,10 +117,17 @@ class Recovery:
     def hold(self, account_id: AccountId, cause: str) -> None:
         """Something is doubtful about an account: its entries wait from now on, and it is looked at."""
         account = self._known.get(account_id)
-        if account is not None and account.held is None:
-            account.held = Held(cause, self.clock.now(), self.ids.new())
-            _log.info("execution.recovery.held", account_id=account_id, cause=cause)
+        if account is not None:
+            # A look that is just ending knows nothing of this.
+            account.holds += 1
+            account.held_for = cause
+            if account.held is None:
+                self._hold(account, cause)
         self.look_soon(account_id, cause)
+
+    def _hold(self, account: FollowedAccount, cause: str) -> None:
+        account.held = Held(cause, self.clock.now(), self.ids.new())
+        _log.info("execution.recovery.held", account_id=account.followed.account_id, cause=cause)
 
     def look_soon(self, account_id: AccountId, cause: str) -> None:
         """Compare an account with its venue as soon as there is room."""
@@ -135,14 +141,27 @@ class Recovery:
         """The private stream is live; what happened before is asked for, because it is not replayed."""
         account = self._known.get(account_id)
         if account is not None:
-            account.down_since, account.is_down_told = None, False
+            self.streams.up(account)
             self.look_soon(account_id, "stream_up")
 
     def stream_down(self, account_id: AccountId) -> None:
         """The private stream is gone."""
         account = self._known.get(account_id)
         if account is not None and account.down_since is None:
-            account.down_since = self.clock.monotonic()
+            self.streams.down(account)
+            self.plan.plan_anew(account)
+
+    def heard(self, account_id: AccountId) -> None:
+        """The private stream has said something: it is not deaf."""
+        account = self._known.get(account_id)
+        if account is not None:
+            self.streams.heard(account)
+
+    def refused(self, account_id: AccountId) -> None:
+        """The account's key is refused: it is asked for again sooner than the others."""
+        account = self._known.get(account_id)
+        if account is not None:
+            self.plan.plan_anew(account)
 
     def on_moved(self, moved: Sequence[Moved]) -> None:
         """An order in doubt was found out about: an account that waited for nothing else is in order."""
@@ -151,12 +170,18 @@ class Recovery:
             if account is None:
                 continue
             if not account.has_business:
-                account.has_business = True
+                self.plan.note_business(account, has_business=True)
                 self.queue.put_again(account)
+                self.plan.plan_anew(account)
             if move.after.id in account.waiting_on and move.after.state not in (OrderState.UNKNOWN, OrderState.BLIND):
                 account.waiting_on -= {move.after.id}
                 if not account.waiting_on:
                     self.look_soon(move.after.account_id, account.cause)
+
+    def compare_every(self, cross_check_s: float) -> None:
+        """Change how often accounts with business are compared at best."""
+        self.plan.compare_every(cross_check_s, self._known.values())
+        self._wake.set()
 
     def outstanding(self) -> list[Outstanding]:
         """Say, per venue, what is still to be found out and in how many seconds its own limits allow it."""
@@ -168,13 +193,11 @@ class Recovery:
         return [self._outstanding_at(client, accounts) for client, accounts in held.items()]
 
     def _outstanding_at(self, client: VenueClient, accounts: Sequence[FollowedAccount]) -> Outstanding:
-        costs, limit = client.capabilities.costs, client.health().weight_a_minute
-        weight = sum(weight_of(costs, 1 if each.has_business else 0) for each in accounts)
         doubts = self.accounts.reconciler.doubts.values()
         count = sum(1 for each in doubts if self._client_of(each.account_id) is client)
-        # Two answers settle a doubt at the most: found, or not found twice.
-        asking = count * 2 * costs.find_order
-        return Outstanding(client, len(accounts), weight, seconds_for(weight, limit), count, seconds_for(asking, limit))
+        markets = [1 if each.has_business else 0 for each in accounts]
+        deaf_s = self.streams.deaf_after_s
+        return outstanding_at(client, markets, count, self.comparing.periods(client), deaf_s)
 
     def _client_of(self, account_id: AccountId | None) -> VenueClient | None:
         account = None if account_id is None else self._known.get(account_id)
@@ -194,13 +217,9 @@ class Recovery:
                 within_s=each.within_s,
             )
         async with asyncio.TaskGroup() as tasks:
-            checked_at = self.clock.monotonic()
             while True:
-                now = self.clock.monotonic()
-                if now - checked_at >= _TICK_S:
-                    checked_at = now
-                    self._schedule(now)
-                self._start_due(tasks, now)
+                self.streams.see_to_due()
+                self._start_due(tasks, self.clock.monotonic())
                 self._wake.clear()
                 await self._wake.wait(_TICK_S)
 
@@ -209,36 +228,6 @@ class Recovery:
             account.is_looking = True
             self._looking += 1
             tasks.create_task(self._guarded(account), name=f"look {account.followed.account_id}")
-
-    def _schedule(self, now: float) -> None:
-        every = {
-            client: self._cross_check_s(client) for client in {each.followed.client for each in self._known.values()}
-        }
-        for account_id, account in self._known.items():
-            is_lost = account.down_since is not None and now - account.down_since > _STREAM_LOST_S
-            if is_lost and not account.is_down_told and account.looked_at is not None:
-                account.is_down_told = True
-                self.hold(account_id, "stream_lost")
-            if account.due_at is None and not account.is_looking and account.looked_at is not None:
-                pause = self._pause_of(account, every[account.followed.client])
-                if now - account.looked_at >= pause:
-                    self.look_soon(account_id, ROUTINE)
-
-    def _pause_of(self, account: FollowedAccount, cross_check_s: float) -> float:
-        if not account.has_business and account.held is None:
-            return self.quiet_s
-        if account.down_since is not None or self.is_blind(account.followed.account_id):
-            return self.doubtful_s
-        return min(self.quiet_s, cross_check_s)
-
-    def _cross_check_s(self, client: VenueClient) -> float:
-        """How often live accounts with business can be compared within the share of the budget kept for that."""
-        busy = sum(1 for each in self._known.values() if each.has_business and each.followed.client is client)
-        limit = client.health().weight_a_minute
-        if limit is None:
-            return self.cross_check_s
-        weight = busy * weight_of(client.capabilities.costs, 1)
-        return max(self.cross_check_s, weight * 60 / max(1, limit * _CROSS_CHECK_PERCENT // 100))
 
     async def _guarded(self, account: FollowedAccount) -> None:
         try:
@@ -251,6 +240,7 @@ class Recovery:
         finally:
             account.is_looking = False
             self.queue.put_again(account)
+            self.plan.plan(account)
             self._looking -= 1
             self._wake.set()
 
@@ -293,32 +283,39 @@ class Recovery:
     # --- one account -----------------------------------------------------------------------------
 
     async def _look(self, account: FollowedAccount) -> None:
-        account_id = account.followed.account_id
+        account_id, is_routine = account.followed.account_id, account.is_routine
+        holds, heard_at = account.holds, account.heard_at
         looked = await self._compare(account)
         reached(Point.RECOVERY_LOOKED)
         self.on_credential(account_id, None)
         account.looked_at = self.clock.monotonic()
-        account.has_business = looked.has_business
-        if account.held is None and self._are_positions_new(account, looked):
-            self.hold(account_id, "positions_differ")
+        if looked.is_whole:
+            account.compared_at = account.looked_at
+        self.plan.note_business(account, has_business=looked.has_business)
+        if account.held is None and (doubt := self._new_doubt(account, looked)):
+            self.hold(account_id, doubt)
+            holds = account.holds
         if account.held is None:
-            await self._tell_differences(account, looked)
+            await self._tell_differences(account, looked, is_routine=is_routine, heard_at=heard_at)
             return
         held = account.held
         held.looks += 1
         add(held.looked, looked)
-        held.waits_for = self._waits_for(account, looked)
+        held.waits_for = self._waits_for(account, looked) or ("another look" if account.holds != holds else "")
         account.short = dict(looked.short)
         is_green = not held.waits_for
         await self._write(account, held, is_green=is_green)
         if is_green:
             account.held = None
-            await self._release(account_id, held)
+            if account.holds != holds:
+                # It came into doubt while the report was written: that is a hold of its own.
+                self._hold(account, account.held_for)
+            await self._release(account, held)
 
     async def _compare(self, account: FollowedAccount) -> Looked:
         """Look at an account; after a restore also take over what our orders did in the part that is gone."""
         followed = account.followed
-        looked = await self.accounts.look(followed)
+        looked = await self.accounts.look(followed, is_whole=self.plan.wants_whole(account))
         restore = self.restores.pending(followed.account_id)
         if restore is None or looked.in_doubt:
             # What the journal itself has in doubt is found out first: a position it opens may be the one adopted for.
@@ -333,11 +330,17 @@ class Recovery:
     def _waits_for(self, account: FollowedAccount, looked: Looked) -> str:
         """Say what an account still waits for; empty when nothing."""
         if account.followed.account_id in self.unreadable:
-            self.queue.put(account, self.clock.monotonic() + self.quiet_s)
+            self.queue.put(account, self.clock.monotonic() + self.comparing.quiet_s)
             return "orders of a later release"
         account.waiting_on = looked.in_doubt
         if looked.in_doubt:
             return f"{len(looked.in_doubt)} orders in doubt"
+        if looked.unknown_here:
+            self.queue.put(account, self.clock.monotonic() + self.doubtful_s)
+            return f"{looked.unknown_here} orders of our form that the journal does not know"
+        if self.streams.is_coming_back(account):
+            self.queue.put(account, self.clock.monotonic() + _RETRY_S[0])
+            return "its stream to be subscribed anew"
         is_certain = looked.is_steady and dict(looked.short) == account.short
         if not looked.is_steady or (looked.short and not is_certain):
             self.queue.put(account, self.clock.monotonic() + (_SHORT_AGAIN_S if looked.short else _RETRY_S[0]))
@@ -345,14 +348,19 @@ class Recovery:
         return ""
 
     @staticmethod
-    def _are_positions_new(account: FollowedAccount, looked: Looked) -> bool:
-        """A shortfall that was certain and told before is no new doubt."""
-        return bool(looked.short) and dict(looked.short) != account.short
+    def _new_doubt(account: FollowedAccount, looked: Looked) -> str:
+        """Say what is newly doubtful; a shortfall that was certain and told before is not."""
+        if looked.unknown_here:
+            return "unknown_orders"
+        return "positions_differ" if looked.short and dict(looked.short) != account.short else ""
 
-    async def _release(self, account_id: AccountId, held: Held) -> None:
+    async def _release(self, account: FollowedAccount, held: Held) -> None:
+        account_id = account.followed.account_id
         if held.restore_id is not None:
             await self.restores.reconciled(account_id, self._known)
             self.on_reconciled(account_id)
+        if account.held is not None:
+            return
         waiting = await self.db.read(lambda tx: store.list_not_ended(tx, account_id))
         self.on_released([each.order for each in waiting if each.order.state is OrderState.INTENDED])
         took_ms = int((self.clock.now() - held.since).total_seconds() * 1_000)
@@ -368,15 +376,16 @@ class Recovery:
             ms=took_ms,
         )
 
-    async def _tell_differences(self, account: FollowedAccount, looked: Looked) -> None:
+    async def _tell_differences(
+        self, account: FollowedAccount, looked: Looked, *, is_routine: bool, heard_at: float | None
+    ) -> None:
         """An account in order that was found to differ all the same: reported; its stream may be deaf."""
         if not looked.differences:
             return
-        if account.cause == ROUTINE and account.down_since is None:
-            # Its stream is live and had not said so: it is subscribed anew, and asked again once that is done.
-            _log.warning("execution.recovery.stream_deaf", account_id=account.followed.account_id)
-            self.on_deaf(account.followed.account_id)
-        report = Held(account.cause, self.clock.now(), self.ids.new(), "", looked, 1)
+        is_silent = account.heard_at == heard_at
+        if is_routine and is_silent and any(each.kind == ORDER_MOVED for each in looked.differences):
+            self.streams.suspect(account)
+        report = Held(ROUTINE if is_routine else account.cause, self.clock.now(), self.ids.new(), "", looked, 1)
         await self._write(account, report, is_green=True)
 
     async def _write(self, account: FollowedAccount, held: Held, *, is_green: bool) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from tradewind.execution import recovery_store
-from tradewind.execution.account_look import Difference, Followed, Looked
+from tradewind.execution.account_look import Difference, Followed, Looked, weight_of
+from tradewind.execution.comparing import Periods
 from tradewind.infra import outbox
 from tradewind.infra.db import Tx
 from tradewind.infra.outbox import Note
@@ -24,6 +25,9 @@ class Outstanding:
     within_s: int | None
     doubts: int
     doubts_within_s: int | None
+    # How often every account is compared by the clock alone, and in what time a stream that is up and deaf is found.
+    compared_every_s: int
+    deaf_found_within_s: int
 
 
 @dataclass(slots=True)
@@ -37,6 +41,26 @@ class Held:
     looked: Looked = field(default_factory=Looked)
     looks: int = 0
     restore_id: str | None = None
+
+
+def outstanding_at(
+    client: VenueClient, markets: Sequence[int], doubts: int, periods: Periods, deaf_after_s: float
+) -> Outstanding:
+    """Compute what a venue's limits allow: for accounts with business in so many markets each, and for doubts."""
+    costs, limit = client.capabilities.costs, client.health().weight_a_minute
+    weight = sum(weight_of(costs, each) for each in markets)
+    # Two answers settle a doubt at the most: found, or not found twice.
+    asking = doubts * 2 * costs.find_order
+    return Outstanding(
+        client,
+        len(markets),
+        weight,
+        seconds_for(weight, limit),
+        doubts,
+        seconds_for(asking, limit),
+        compared_every_s=round(periods.whole_s),
+        deaf_found_within_s=round(periods.orders_s + deaf_after_s),
+    )
 
 
 def put_report(tx: Tx, followed: Followed, held: Held, *, is_green: bool, now: datetime) -> None:

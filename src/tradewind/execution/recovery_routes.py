@@ -59,7 +59,11 @@ class RecoveryReportsOut(BaseModel):
 
 
 class OutstandingOut(BaseModel):
-    """Accounts of one venue whose entries wait, and the time the venue's own limits allow for comparing them."""
+    """Accounts of one venue whose entries wait, and the time the venue's own limits allow for comparing them.
+
+    `compared_every_s`: how often every account is compared when nothing calls for it. `deaf_found_within_s`: after
+    this a private stream that is up and says nothing of an order is found out; its report says when it was cleared.
+    """
 
     venue: str
     environment: str
@@ -68,6 +72,8 @@ class OutstandingOut(BaseModel):
     within_s: int | None
     orders_in_doubt: int
     doubts_within_s: int | None
+    compared_every_s: int
+    deaf_found_within_s: int
 
 
 class RecoveryOverviewOut(BaseModel):
@@ -109,6 +115,8 @@ def add_recovery(router: APIRouter, deps: ExecutionDeps) -> None:
                 within_s=each.within_s,
                 orders_in_doubt=each.doubts,
                 doubts_within_s=each.doubts_within_s,
+                compared_every_s=each.compared_every_s,
+                deaf_found_within_s=each.deaf_found_within_s,
             )
             for each in deps.recovery.outstanding()
         ]

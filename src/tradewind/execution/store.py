@@ -109,6 +109,12 @@ def is_client_id_known(tx: Tx, user_id: UserId, client_order_id: str) -> bool:
     return tx.execute(query.limit(1)).one_or_none() is not None
 
 
+def is_client_id_anywhere(tx: Tx, client_order_id: str) -> bool:
+    """Say whether any account of anybody knows an order under this client id; reads the whole table."""
+    query = select(orders.c.id).where(orders.c.client_order_id == client_order_id)
+    return tx.execute(query.limit(1)).one_or_none() is not None
+
+
 def list_in_states(tx: Tx, states: Iterable[OrderState]) -> list[Stored]:
     """Read all orders in these states, oldest first; for the engine, across users."""
     words = [state.value for state in states]

@@ -64,6 +64,8 @@ class SignalWorker:
     lease_s: int
     # Of the signal decided last.
     last_timing: Timing = Timing()
+    # Whether a signal is being decided now: work that can wait should.
+    is_deciding: bool = False
     _wake: Wake = field(init=False)
 
     def __post_init__(self) -> None:
@@ -90,6 +92,7 @@ class SignalWorker:
         if claimed is None:
             return False
         reached(Point.SIGNAL_LEASED)
+        self.is_deciding = True
         try:
             await self._decide(claimed)
         except (CommitInDoubt, asyncio.CancelledError):
@@ -99,6 +102,8 @@ class SignalWorker:
         except Exception as error:
             _log.exception("execution.worker.decide_failed", signal_id=claimed.signal.id)
             await self._give_back(claimed, error)
+        finally:
+            self.is_deciding = False
         return True
 
     async def _decide(self, claimed: Claimed) -> None:
