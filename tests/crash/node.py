@@ -63,6 +63,7 @@ def settings_of(spec: dict[str, Any]) -> Settings:
             data_dir=Path(spec["data_dir"]),
             kek_file=Path(spec["kek_file"]),
             database=spec["database"],
+            disk_reserve_mb=0,
             orders=replace(CRASH_ORDERS, **spec["numbers"]),
         ),
         venues={

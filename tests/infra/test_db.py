@@ -188,6 +188,27 @@ async def test_write_when_its_caller_is_cancelled_then_the_transaction_still_end
     assert await db.read(_count) == 2
 
 
+async def test_after_commit_when_the_caller_was_cancelled_then_is_called_all_the_same(db: Db) -> None:
+    """Whoever waits for news (outbox, worker, high-water mark) must hear of what nobody waits for any more."""
+    started, go_on, heard = threading.Event(), threading.Event(), asyncio.Event()
+    db.after_commit(heard.set)
+
+    def work(tx: Tx) -> None:
+        _add(tx, id=1)
+        started.set()
+        assert go_on.wait(20)
+
+    writing = asyncio.create_task(db.write(work))
+    assert await asyncio.to_thread(started.wait, 20)
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert not heard.is_set()
+    go_on.set()
+    await asyncio.wait_for(heard.wait(), 20)
+    assert await db.read(_count) == 1
+
+
 @pytest.mark.database("sqlite")
 def test_fault_12_settings_when_opened_then_nothing_acknowledged_is_lost_with_the_power(db: Db) -> None:
     def pragma(tx: Tx, name: str) -> object:

@@ -52,6 +52,8 @@ FAST_ORDERS = OrderSettings(
 )
 # recv_window + processing + 1 s, and a little for the two questions after it.
 FENCE_S = 2.0
+# Where something takes its time; at first it is looked for more often.
+_LOOK_EVERY_S = 0.1
 
 
 @dataclass(slots=True)
@@ -242,13 +244,16 @@ class World:
     async def until(is_true: Callable[[], Awaitable[Any]], seconds: float = 20.0) -> Any:
         """Wait until something holds; fail if it does not in time."""
         deadline = asyncio.get_running_loop().time() + seconds
+        pause_s = 0.02
         while True:
             value = await is_true()
             if value:
                 return value
             if asyncio.get_running_loop().time() > deadline:
                 raise AssertionError(f"did not come true within {seconds} s")
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(pause_s)
+            # A slow machine waits for long, and who asks fifty times a second is refused by the platform itself.
+            pause_s = min(_LOOK_EVERY_S, pause_s * 1.1)
 
     async def fan(self, signal_id: str) -> dict[str, Any]:
         """Read a signal's fan-out as the operator."""
@@ -310,7 +315,7 @@ async def world(folder: Path, *, orders: OrderSettings = FAST_ORDERS, **settings
     data_dir.mkdir()
     database = address(data_dir / "tradewind.db", is_migrated=True)
     chosen = replace(
-        Settings(data_dir=data_dir, database=database, kek_file=folder / "kek", orders=orders),
+        Settings(data_dir=data_dir, database=database, kek_file=folder / "kek", orders=orders, disk_reserve_mb=0),
         venues={
             (BINANCE, Environment.PAPER): VenueSection(
                 rest_url=addresses.rest_url, ws_api_url=addresses.ws_api_url, stream_url=addresses.stream_url

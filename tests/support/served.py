@@ -30,6 +30,7 @@ def environment_of(place: World) -> dict[str, str]:
         "TRADEWIND_ORDERS__REQUEST_TIMEOUT_MS": "4000",
         "TRADEWIND_ORDERS__RECV_WINDOW_MS": str(FAST_ORDERS.recv_window_ms),
         "TRADEWIND_ORDERS__VENUE_PROCESSING_MS": str(FAST_ORDERS.venue_processing_ms),
+        "TRADEWIND_DISK_RESERVE_MB": str(place.settings.disk_reserve_mb),
         "PYTHONUNBUFFERED": "1",
     }
 

@@ -25,6 +25,8 @@ def environment(folder: Path) -> dict[str, str]:
         "TRADEWIND_KEK_FILE": str(folder / "keys" / "kek"),
         "TRADEWIND_DATABASE": address(folder / "data" / "tradewind.db"),
         "TRADEWIND_LOG__JSON": "true",
+        # Megabytes for each start would add up to gigabytes of tests.
+        "TRADEWIND_DISK_RESERVE_MB": "0",
     }
 
 

@@ -36,6 +36,7 @@ from tradewind.identity.service import Identity
 from tradewind.infra.bus import InProcessBus
 from tradewind.infra.clock import Clock, SystemClock
 from tradewind.infra.db import Db, Tx
+from tradewind.infra.db_reserve import keep_reserve, reserve_of
 from tradewind.infra.high_water import HighWater
 from tradewind.infra.ids import Ids, RandomIds
 from tradewind.infra.log import logger
@@ -95,6 +96,7 @@ class App:
             tasks.create_task(self.outbox.drain(), name="outbox")
             tasks.create_task(self.hub.run(), name="hub")
             tasks.create_task(self.high_water.run(), name="high water")
+            tasks.create_task(keep_reserve(self.db.reserve, self.clock), name="reserve")
             tasks.create_task(run_housekeeping(self.db, self.clock), name="housekeeping")
             await self.market.start()
             tasks.create_task(self.market.run(), name="market")
@@ -121,6 +123,9 @@ class _Ground:
 
 def _ground(settings: Settings, clock: Clock, *, is_owner: bool) -> _Ground:
     db = Db.open(settings.database_url, is_owner=is_owner)
+    db.reserve = reserve_of(settings.database_url, settings.disk_reserve_mb)
+    if db.reserve is not None:
+        db.reserve.keep()
     place = KekPlace(settings.kek_file, settings.data_dir, settings.kek_env, settings.kek_passphrase_env)
     try:
         vault = db.write_now(lambda tx: open_vault(tx, place, clock, os.environ))

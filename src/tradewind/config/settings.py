@@ -133,6 +133,9 @@ class Settings:
         metadata={"about": "Folder of the database and of the paper venue."},
     )
     database: str = _setting("", "Database address; sqlite:///DATA_DIR/tradewind.db when not set.")
+    disk_reserve_mb: int = _setting(
+        32, "Room kept for exits beside an SQLite database, used when the disk is full. 0: none.", least=0, most=4_096
+    )
     host: str = _setting("127.0.0.1", "Address the API listens on.")
     port: int = _setting(8_000, "Port of the API; 0 takes a free one.", least=0, most=65_535)
     public_url: str | None = _setting(None, "How the outside world reaches us; stands in webhook addresses.")

@@ -178,7 +178,8 @@ class Dispatcher:
 
     def _claim(self, tx: Tx, ready: list[OrderId]) -> Claim | None:
         """Claim, unless an exit must go first: that is looked at when the database lets us in, not before."""
-        if self.latch.is_held:
+        # On a full disk the room that is left is for exits.
+        if self.latch.is_held or self.db.is_short:
             return None
         return self.journal.claim_entries(tx, ready, self.gate, self.venue_now, self.clock.now())
 

@@ -23,6 +23,7 @@ from tradewind.execution.recorder import Recorder
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import CommitInDoubt, Db, Tx
 from tradewind.infra.db_errors import is_passing
+from tradewind.infra.db_reserve import DiskShort
 from tradewind.infra.ids import Ids
 from tradewind.infra.log import logger
 from tradewind.infra.points import Point, reached
@@ -128,6 +129,8 @@ class SignalWorker:
         """Write it all if no account moved meanwhile; the last round decides under the lock itself."""
         now = self.clock.now()
         signal = claimed.signal
+        if signal.action is Action.OPEN:
+            self.db.demand_room()
         moved = self.journal.moved_accounts(tx, outlook.facts.versions)
         if moved and not is_last:
             return None
@@ -161,6 +164,10 @@ class SignalWorker:
 
         A close given up for good is an incident of every account it was to reach.
         """
+        if isinstance(error, DiskShort):
+            # It would be too old when there is room again, and a close of the same asset waits behind it.
+            signals.give_up(tx, claimed.signal.id, claimed.lease_token, error.message, now)
+            return
         reason = type(error).__name__
         state = signals.fail(
             tx,

@@ -34,6 +34,7 @@ from tradewind.infra.db_errors import CommitInDoubt, OwnerLost, Unreachable, is_
 from tradewind.infra.db_group import Outcome, Waiting, run_group, settle, take_group
 from tradewind.infra.db_place import parsed_address
 from tradewind.infra.db_postgresql import PostgreSQL, ServerFacts, server_facts
+from tradewind.infra.db_reserve import DiskShort, Reserve
 from tradewind.infra.db_sqlite import sqlite_engine
 from tradewind.infra.db_types import Exact, UtcTime, metadata
 from tradewind.infra.log import logger
@@ -79,6 +80,8 @@ class Db:
         self._away_since: float | None = None
         self._full_at: float | None = None
         self.on_doubt = on_doubt
+        # Room on the disk for exits; whoever runs the platform puts one in place.
+        self.reserve: Reserve | None = None
 
     @classmethod
     def open(cls, url: str, *, is_owner: bool = False) -> Db:
@@ -117,10 +120,23 @@ class Db:
 
     @property
     def trouble(self) -> str | None:
-        """What keeps writes from being committed now, in a word: full or away; None where nothing is known to."""
-        if self._full_at is not None:
+        """What keeps writes from being committed now, in a word: full or away; None where nothing is known to.
+
+        Full as well while the disk lacks the reserve: what is written then is at its cost.
+        """
+        if self._full_at is not None or self.is_short:
             return "full"
         return "away" if self._away_since is not None else None
+
+    @property
+    def is_short(self) -> bool:
+        """Whether only what ends positions should be written, because the room kept for that is being used."""
+        return self.reserve is not None and self.reserve.is_lacking
+
+    def demand_room(self) -> None:
+        """Raise DiskShort where only what ends positions should be written."""
+        if self.is_short:
+            raise DiskShort
 
     def server_facts(self) -> ServerFacts | None:
         """Read what the server says about itself; None for a file."""
@@ -134,7 +150,10 @@ class Db:
         return self.read_now(read)
 
     def after_commit(self, call: Callable[[], None]) -> None:
-        """Call this on the event loop after every committed write; it must be quick and must not raise."""
+        """Call this on the event loop after every commit of `write`, whether or not its callers still wait.
+
+        It must be quick and must not raise.
+        """
         self._after_commit.append(call)
 
     async def write(self, work: Callable[[Tx], T], *, is_large: bool = False) -> T:
@@ -150,8 +169,6 @@ class Db:
         self._waiting.append(waiting)
         self._write_thread.submit(self._write_next, loop)
         result: T = await waiting.done
-        for call in self._after_commit:
-            call()
         return result
 
     def _write_next(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -161,7 +178,14 @@ class Db:
             return
         outcomes = self._write_group(group) if len(group) > 1 else [self._write_one(group[0])]
         with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
-            loop.call_soon_threadsafe(settle, group, outcomes)
+            loop.call_soon_threadsafe(self._settle, group, outcomes)
+
+    def _settle(self, group: Sequence[Waiting], outcomes: Sequence[Outcome]) -> None:
+        """On the event loop: tell the callers, and everybody else too where something was committed."""
+        settle(group, outcomes)
+        if any(outcome.error is None for outcome in outcomes):
+            for call in self._after_commit:
+                call()
 
     def _write_one(self, waiting: Waiting) -> Outcome:
         try:
@@ -195,6 +219,8 @@ class Db:
                 with self._begun(self._writer) as tx:
                     return self._committed(tx, work)
             except DBAPIError as error:
+                if is_full(error) and self.reserve is not None and self.reserve.give():
+                    continue
                 if attempt == _CONFLICT_ATTEMPTS or not is_conflict(error):
                     raise
                 self._closing.wait(_CONFLICT_PAUSE_S * attempt)

@@ -20,7 +20,14 @@ from tradewind.signals.service import Alert
 from tradewind.signals.sources import SourceWithToken
 from tradewind.signals.strict_json import canonical
 from tradewind.signals.tables import Entry, Origin, SignalState, Source
-from tradewind.signals.webhook import AcceptedView, SignalDeps, accepted_view, build_webhook_router, demand_listed
+from tradewind.signals.webhook import (
+    AcceptedView,
+    SignalDeps,
+    accepted_view,
+    build_webhook_router,
+    demand_listed,
+    demand_room,
+)
 from tradewind.web.idempotency import Answer, OnceKey, RequestKey, kept_answer, once_in_tx
 from tradewind.web.pagination import PageQuery, PageRequest, page_of
 from tradewind.web.principal import Operator, Principal, Reader, Role, Trader
@@ -205,6 +212,7 @@ async def _send(deps: SignalDeps, body: NewSignal, caller: Principal, once: Requ
         source = service.load_source(tx, SourceId(body.source_id))
         if not (caller.is_operator or source.owner_id == caller.user_id):
             raise NotFound("source_not_found", "This source does not exist or is not yours.")
+        demand_room(deps.db, [alert])
         accepted = service.accept(tx, deps.ids, source.id, [alert], now, origin=Origin.API, author_id=caller.user_id)
         return Answer.of(202, accepted_view(accepted).model_dump(mode="json"))
 

@@ -230,6 +230,11 @@ def fail(
     return SignalState.NEW
 
 
+def give_up(tx: Tx, signal_id: SignalId, lease_token: str, reason: str, now: datetime) -> None:
+    """Dead-letter a claimed signal at once: trying again would do harm. Raises LeaseLost."""
+    _bury(tx, _load_leased(tx, signal_id, lease_token, now), reason, now)
+
+
 def release(tx: Tx, signal_id: SignalId, lease_token: str, now: datetime) -> None:
     """Give a claimed signal back untried, as a stopping worker does; the attempt does not count. Raises LeaseLost."""
     entry = _load_leased(tx, signal_id, lease_token, now)

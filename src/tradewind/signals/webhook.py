@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from tradewind.core.errors import InvalidInput, NotFound
 from tradewind.core.ids import SourceId
 from tradewind.core.money import Asset
+from tradewind.core.signal import Action
 from tradewind.core.symbols import pair_text
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import Db, Tx
@@ -133,13 +134,22 @@ async def take(deps: SignalDeps, source: Source, raw: bytes) -> Accepted:
     now = deps.clock.now()
     alerts = parse(raw, now)
     demand_listed(deps.listings, alerts)
-    accepted = await deps.db.write(
-        lambda tx: service.accept(tx, deps.ids, source.id, alerts, now, max_age_s=deps.max_age_s)
-    )
+
+    def store(tx: Tx) -> Accepted:
+        demand_room(deps.db, alerts)
+        return service.accept(tx, deps.ids, source.id, alerts, now, max_age_s=deps.max_age_s)
+
+    accepted = await deps.db.write(store)
     reached(Point.INBOX_COMMITTED)
     for stored in accepted.signals:
         _log.info("signals.accepted", signal_id=stored.id, source_id=source.id, is_repeat=stored.is_repeat)
     return accepted
+
+
+def demand_room(db: Db, alerts: Sequence[Alert]) -> None:
+    """Raise DiskShort for alerts that only open while the disk is full: the room that is left is for what closes."""
+    if all(alert.draft.action is Action.OPEN for alert in alerts):
+        db.demand_room()
 
 
 def demand_listed(listings: Listings, alerts: Sequence[Alert]) -> None:
