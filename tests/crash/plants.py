@@ -19,7 +19,7 @@ import msgspec
 
 from tradewind.core.ids import OrderId
 from tradewind.core.order import Leg, Order, OrderState
-from tradewind.execution import emergency_store, exits, journal, reconcile, sellable, store
+from tradewind.execution import emergency_store, exit_scene, exits, journal, reconcile, sellable, store
 from tradewind.execution.apply_batch import Batch
 from tradewind.execution.doubts import Doubt
 from tradewind.execution.journal import Journal, next_generation
@@ -201,8 +201,8 @@ def _exit_repeated_instead_of_decided_anew() -> None:
         repeated: Order = original(order, ids, at, **{**changes, "quantity": order.quantity})
         return repeated
 
-    def allocate_exit(tx: Tx, order: Order, market: Any) -> Any:
-        return Allocation(order.quantity) if order.quantity is not None else allocate(tx, order, market)
+    def allocate_exit(book: Any, order: Order, market: Any) -> Any:
+        return Allocation(order.quantity) if order.quantity is not None else allocate(book, order, market)
 
     original = _swap(exits, "next_generation", again)
     allocate = _swap(journal, "allocate_exit", allocate_exit)
@@ -214,15 +214,15 @@ def _second_sell_beside_one_in_doubt() -> None:
     def _is_live_protection(stored: Any, lot_ids: Any) -> bool:
         return bool(live(stored, lot_ids)) and stored.order.state is not OrderState.UNKNOWN
 
-    def _other_sells(tx: Tx, order: Order, mine: Any) -> list[Any]:
-        return [each for each in others(tx, order, mine) if each.order.state is not OrderState.UNKNOWN]
+    def _other_sells(book: Any, order: Order, mine: Any) -> list[Any]:
+        return [each for each in others(book, order, mine) if each.order.state is not OrderState.UNKNOWN]
 
-    def _is_unbooked_sell(tx: Tx, stored: Any, lot_ids: Any) -> bool:
+    def _is_unbooked_sell(book: Any, stored: Any, lot_ids: Any) -> bool:
         return False
 
-    live = _swap(exits, "_is_live_protection", _is_live_protection)
+    live = _swap(exit_scene, "_is_live_protection", _is_live_protection)
     others = _swap(sellable, "_other_sells", _other_sells)
-    _swap(exits, "_is_unbooked_sell", _is_unbooked_sell)
+    _swap(exit_scene, "_is_unbooked_sell", _is_unbooked_sell)
 
 
 def _dead_stop_adopted() -> None:

@@ -122,3 +122,30 @@ def test_target_when_found_not_to_rest_at_the_venue_after_it_was_reached_then_du
     assert triggers.due(holding) is None
     triggers.guard(holding.lot.id, price("90"), has_target=False)
     assert triggers.due(holding) is ExitCause.TARGET
+
+
+def test_hurry_when_a_level_was_acted_on_then_only_after_the_price_has_left_and_reached_it_again() -> None:
+    holding = held()
+    triggers, _ = armed(holding)
+    assert triggers.hurries(holding) is None
+    tick(triggers, holding, "90")
+    assert triggers.hurries(holding) is ExitCause.STOP
+    triggers.acted(holding.lot.id)
+    assert triggers.hurries(holding) is None
+    assert triggers.due(holding) is ExitCause.STOP
+    tick(triggers, holding, "91")
+    tick(triggers, holding, "89")
+    assert triggers.hurries(holding) is ExitCause.STOP
+
+
+async def test_hurry_when_the_venues_stop_has_not_sold_in_its_time_then_once() -> None:
+    """order-protocol.md section 5: triggered and not filled within 5 s: market, also where an exit backs off."""
+    holding = held(PositionState.PROTECTED_NATIVE)
+    triggers, clock = armed(holding)
+    triggers.guard(holding.lot.id, price("90"))
+    tick(triggers, holding, "89")
+    assert triggers.hurries(holding) is None
+    await clock.advance(ESCALATION_S)
+    assert triggers.hurries(holding) is ExitCause.STOP
+    triggers.acted(holding.lot.id)
+    assert triggers.hurries(holding) is None

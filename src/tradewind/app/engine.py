@@ -38,6 +38,7 @@ from tradewind.execution.journal import Journal
 from tradewind.execution.ladder import TrailingSteps
 from tradewind.execution.latch import Latch
 from tradewind.execution.listen import Listener
+from tradewind.execution.outbound import Outbound
 from tradewind.execution.outcomes import Moved
 from tradewind.execution.outlook import OutlookDesk
 from tradewind.execution.outside import OutsideDesk
@@ -253,8 +254,8 @@ def build_engine(
     reconciler = _reconciler(db, journal, recorder, desk, clock, dispatcher, numbers)
     ended = EndedWatch(db, journal, reconciler, submitter, desk, clock)
     cancels = CancelDesk(db, journal, recorder, submitter, clock)
-    exits = ExitDesk(db, journal, recorder, dispatcher, submitter, cancels, clock)
-    protector = _protector(exits, desk, numbers)
+    exits = ExitDesk(journal, recorder, desk, cancels, clock)
+    protector = _protector(exits, Outbound(db, journal, dispatcher, cancels, clock), desk, numbers)
     recovery = Recovery(
         db,
         ids,
@@ -300,11 +301,11 @@ def build_engine(
     return engine
 
 
-def _protector(exits: ExitDesk, desk: Desk, numbers: EngineNumbers) -> Protector:
-    db, journal, clock = exits.db, exits.journal, exits.clock
+def _protector(exits: ExitDesk, outbound: Outbound, desk: Desk, numbers: EngineNumbers) -> Protector:
+    db, journal, clock = outbound.db, exits.journal, exits.clock
     triggers = Triggers(clock, numbers.stop_escalation_s)
     outside = OutsideDesk(db, journal, desk, clock, numbers.external_confirm_s)
-    return Protector(db, journal, exits.dispatcher, exits, desk, clock, triggers, outside, numbers.trailing)
+    return Protector(db, journal, outbound, exits, desk, clock, triggers, outside, numbers.trailing)
 
 
 def _reconciler(

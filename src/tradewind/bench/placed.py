@@ -11,13 +11,28 @@ _PRICE = "50000.00000000"
 
 @dataclass(slots=True)
 class PlacedOrders:
-    """Orders of one key, by the venue's number and by the client's name; those that rest rest for ever."""
+    """Orders of one key, by the venue's number and by the client's name; a list rests until it is cancelled."""
 
     _by_name: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _lists: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def keep(self, order: dict[str, Any]) -> None:
         """Remember an order as the venue's lists show it."""
         self._by_name[str(order["orderId"])] = self._by_name[order["clientOrderId"]] = order
+
+    def keep_list(self, name: str, legs: list[dict[str, Any]]) -> None:
+        """Remember the legs of a list, together."""
+        self._lists[name] = legs
+        for leg in legs:
+            self.keep(leg)
+
+    def cancel_list(self, name: str) -> list[dict[str, Any]]:
+        """Cancel what rests of a list and return its legs; empty where there is nothing to cancel."""
+        legs = [leg for leg in self._lists.get(name, ()) if leg["status"] == "NEW"]
+        for leg in legs:
+            leg["status"] = "CANCELED"
+        # As the venue tells it: the name it was placed under, and a new one of the cancel.
+        return [{**leg, "origClientOrderId": leg["clientOrderId"]} for leg in legs]
 
     def find(self, params: dict[str, str]) -> bytes | None:
         """Answer a question about one order; None where there is none of that name."""

@@ -3,7 +3,7 @@
 `python -m tradewind.bench.responder --latency-ms 20` prints one JSON line with its addresses and serves until its
 standard input ends. A faithful simulator in Python costs more than the engine that is measured; this one parses
 with httptools, checks one signature in fifty, and keeps what it needs to be asked about its orders again: by number,
-by name, as a list of one market. Every market buy is filled at one price at once; nothing is ever cancelled.
+by name, as a list of one market. Every market order is filled at one price at once; a list rests until it is cancelled.
 """
 
 from __future__ import annotations
@@ -109,6 +109,8 @@ class Venue:
             return self._signed(api_key, body, self._order)
         if method == b"POST" and path == b"/api/v3/orderList/oco":
             return self._signed(api_key, body, self._oco)
+        if method == b"DELETE" and path == b"/api/v3/orderList":
+            return self._cancelled_list(api_key, query)
         if path == b"/api/v3/account":
             return self._reply(200, self._account(api_key))
         if path == b"/api/v3/openOrders":
@@ -195,19 +197,15 @@ class Venue:
                     "updateTime": now,
                 }
             )
-        for leg in legs:
-            self._of(api_key).keep(leg)
-        answer = {
-            "orderListId": self.lists,
-            "contingencyType": "OCO",
-            "listStatusType": "EXEC_STARTED",
-            "listOrderStatus": "EXECUTING",
-            "listClientOrderId": params["listClientOrderId"],
-            "transactionTime": now,
-            "symbol": params["symbol"],
-            "orderReports": legs,
-        }
-        return json.dumps(answer).encode("ascii")
+        self._of(api_key).keep_list(params["listClientOrderId"], legs)
+        return _list_answer(params, legs, "EXEC_STARTED", "EXECUTING")
+
+    def _cancelled_list(self, api_key: bytes, query: bytes) -> bytes:
+        params = _params(query)
+        legs = self._of(api_key).cancel_list(params.get("listClientOrderId", ""))
+        if not legs:
+            return self._reply(400, b'{"code":-2011,"msg":"Unknown order sent."}')
+        return self._reply(200, _list_answer(params, legs, "ALL_DONE", "ALL_DONE"))
 
     def _one_order(self, api_key: bytes, query: bytes) -> bytes:
         found = self._of(api_key).find(_params(query))
@@ -295,6 +293,20 @@ class _Connection(asyncio.Protocol):
 
 def _params(body: bytes) -> dict[str, str]:
     return dict(parse_qsl(body.decode("ascii")))
+
+
+def _list_answer(params: dict[str, str], legs: list[dict[str, Any]], status: str, state: str) -> bytes:
+    answer = {
+        "orderListId": legs[0]["orderListId"],
+        "contingencyType": "OCO",
+        "listStatusType": status,
+        "listOrderStatus": state,
+        "listClientOrderId": params["listClientOrderId"],
+        "transactionTime": legs[0]["time"],
+        "symbol": params["symbol"],
+        "orderReports": legs,
+    }
+    return json.dumps(answer).encode("ascii")
 
 
 @lru_cache(maxsize=1_024)

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from tradewind.bench import exits as exits_bench
 from tradewind.bench import suite
 from tradewind.bench import triggers as triggers_bench
 from tradewind.infra import log
@@ -70,6 +71,32 @@ def fanout(
         typer.echo(json.dumps(result))
         return
     _print_fanout(result)
+
+
+@app.command()
+def exits(
+    accounts: Annotated[int, typer.Option(min=1, max=20_000, help="Accounts with one position each.")] = 1_000,
+    latency_ms: Annotated[int, typer.Option(min=0, help="The venue's.")] = 0,
+    database: Annotated[str | None, typer.Option(help="Address of ONE empty database; left out: SQLite.")] = None,
+    within_s: Annotated[float, typer.Option(min=1, help="How long each part is followed at most.")] = 300.0,
+    as_json: AsJson = False,
+) -> None:
+    """Protect many positions at the venue, then sell all of them by an emergency stop."""
+    log.configure(level="ERROR", as_json=True)
+    result = exits_bench.run(exits_bench.WantedExits(accounts, latency_ms, database, within_s))
+    typer.echo(json.dumps(result) if as_json else _exits_text(result))
+
+
+def _exits_text(result: dict[str, Any]) -> str:
+    lines = [f"{result['accounts']:,} accounts ({result['database']}), venue latency {result['latency_ms']} ms"]
+    for name in ("entries", "native_protection", "flatten"):
+        part = result[name]
+        times = f"p50 {part['p50_ms']:,.0f} ms, p99 {part['p99_ms']:,.0f} ms, all {part['all_ms']:,.0f} ms"
+        missing = "" if part["is_complete"] else " (not all in the time allowed)"
+        lines.append(f"{name}: {part['accounts']:,}, {times}, CPU {part['cpu_us_per_account']:,.0f} us each{missing}")
+    settled, left = result["flatten"]["settled_ms"], result["flatten"]["positions_left"]
+    lines.append(f"stop settled after {'-' if settled is None else f'{settled:,.0f} ms'}, positions left: {left}")
+    return "\n".join(lines)
 
 
 def _print_fanout(result: dict[str, Any]) -> None:

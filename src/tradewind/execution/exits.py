@@ -3,45 +3,37 @@
 An exit is an intent that stays open until nothing in its scope is left to sell. Resting protective orders
 hold the coins on spot, so they are cancelled first, one by one certain; while that goes on the watch stays
 armed. An exit in doubt is never repeated: the next generation comes only after the last one has ended.
+Decided here, exit by exit, from what one read of many has seen; written for many at once; sent by outbound.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
-from typing import Any
 
 from tradewind.core.errors import NotFound
-from tradewind.core.ids import IntentId, LotId
+from tradewind.core.ids import AccountId, IntentId, LotId, OrderId
 from tradewind.core.instrument import Instrument
-from tradewind.core.order import (
-    IntentKind,
-    Leg,
-    Order,
-    OrderState,
-    OrderType,
-    Side,
-)
+from tradewind.core.order import Denied, IntentKind, Leg, Order, OrderEvent, OrderState, OrderType, Side
 from tradewind.core.protection import ExitCause
 from tradewind.execution import intent_store, store
 from tradewind.execution.cancels import RESTING_LEGS, CancelDesk
-from tradewind.execution.fanout import Dispatcher
+from tradewind.execution.desk import Desk
+from tradewind.execution.exit_scene import ExitScene, is_up_to
 from tradewind.execution.intent_store import Intent
 from tradewind.execution.journal import Journal, new_order, next_generation
+from tradewind.execution.outcomes import Moved
 from tradewind.execution.recorder import Recorder
+from tradewind.execution.rounds import Key
 from tradewind.execution.scene import EXIT_KINDS
-from tradewind.execution.scope import sell_scope
-from tradewind.execution.sellable import total, touches_lots
-from tradewind.execution.store import Stored
-from tradewind.execution.submit import Submitter
+from tradewind.execution.sellable import Market, total
+from tradewind.execution.verdicts import ExitSeen
 from tradewind.infra.clock import Clock
-from tradewind.infra.db import Db, Tx
+from tradewind.infra.db import Tx
 from tradewind.infra.log import logger
-from tradewind.infra.points import Point, reached
 from tradewind.portfolio.holding import Holding
-from tradewind.portfolio.service import Portfolio
 
 _log = logger("execution.exits")
 
@@ -73,101 +65,208 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class _Scene:
-    """What an exit sees in one read."""
+class Departure:
+    """A lot that the engine is to sell, and why."""
+
+    holding: Holding
+    cause: ExitCause
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What one exit does next: `denied`, `again` and `is_closed` are written, `resting` and `sold` then go out."""
 
     intent: Intent
     latest: Order
-    in_scope: tuple[Holding, ...]
-    protective: tuple[Order, ...]
-    has_entry_in_doubt: bool
-    has_sell_unbooked: bool
+    progress: Progress
+    # Protection that stands INTENDED and must not leave any more; what rests and is to be cancelled.
+    denied: tuple[Order, ...] = ()
+    resting: tuple[Order, ...] = ()
+    again: Order | None = None
+    sold: tuple[Order, Market] | None = None
+    is_closed: bool = False
+
+    @property
+    def is_written(self) -> bool:
+        """Whether anything of it goes to disk before something is sent."""
+        return bool(self.denied) or self.again is not None or self.is_closed
+
+    @property
+    def seen(self) -> ExitSeen:
+        """The exit as the lots that it covers see it."""
+        order = self.again or self.latest
+        is_ours_to_hurry = order.state is OrderState.INTENDED and order.attempt == 0
+        waiting = order if self.progress.is_backing_off and is_ours_to_hurry else None
+        return ExitSeen(not self.progress.is_backing_off, self.progress.is_halted, waiting)
 
 
 @dataclass(slots=True)
 class ExitDesk:
-    """Carries exits out; the caller sees to it that only one task works on an account and symbol."""
+    """Decides exits and writes what follows; the caller sees to it that one task works on an account and symbol."""
 
-    db: Db
     journal: Journal
     recorder: Recorder
-    dispatcher: Dispatcher
-    submitter: Submitter
+    desk: Desk
     cancels: CancelDesk
     clock: Clock
 
-    async def carry_out(self, intent: Intent) -> Progress:
-        """Bring an exit one stretch further."""
-        scene = await self.db.read(lambda tx: _scene(tx, intent.id))
-        latest = scene.latest
+    # --- deciding --------------------------------------------------------------------------------
+
+    async def confirm(self, scenes: Iterable[ExitScene]) -> None:
+        """Make sure it is known whether the markets trade in which something is about to be cancelled or sold."""
         now = self.clock.now()
+        places = {
+            (each.latest.venue, each.latest.environment, each.latest.symbol)
+            for each in scenes
+            if self._may_leave(each, now) is None and (each.protective or not self._is_trading(each.latest))
+        }
+        for place in sorted(places):
+            # Not listed any more, or its venue is switched off: nothing can be asked of it now.
+            with contextlib.suppress(NotFound):
+                await self.desk.confirm_status(*place)
+
+    def decide(self, scene: ExitScene) -> Move:
+        """Say what an exit does next. An exit is decided anew each time, from what the journal says now."""
+        now = self.clock.now()
+        waits = self._may_leave(scene, now)
+        if waits is not None:
+            return Move(scene.intent, scene.latest, waits)
+        return self._after_end(scene, now) if scene.latest.is_ended else self._leave(scene, now)
+
+    def _may_leave(self, scene: ExitScene, now: datetime) -> Progress | None:
+        """Why an exit waits; None: it may go, or has ended and something is to be decided."""
+        latest = scene.latest
         if scene.has_sell_unbooked:
             # The venue says sold and the fills are not here yet: what is left is not known (section 4).
             return Progress(False, now + _DOUBT_RETRY)
         if latest.is_ended:
-            return await self._after_end(scene, now)
+            return None
         if latest.state is not OrderState.INTENDED:
             return Progress(False)
-        if self.submitter.desk.is_blind(latest.account_id):
+        if self.desk.is_blind(latest.account_id):
             # No retry storm with a refused key; the listener finds out when one is accepted again.
             return Progress(False, now + _DOUBT_RETRY)
         if latest.release_at > now:
-            is_long = latest.release_at - now > _NAKED_MAX
-            return Progress(False, latest.release_at, is_backing_off=is_long)
-        return await self._leave(scene, now)
+            return Progress(False, latest.release_at, is_backing_off=latest.release_at - now > _NAKED_MAX)
+        return None
 
-    async def _leave(self, scene: _Scene, now: datetime) -> Progress:
-        """The exit may go now: read the symbol's status, free the coins, sell."""
-        latest = scene.latest
+    def _leave(self, scene: ExitScene, now: datetime) -> Move:
+        """The exit may go now: free the coins, then sell."""
+        intent, latest = scene.intent, scene.latest
         try:
-            if scene.protective or not self._instrument(latest).is_trading:
-                await self.submitter.desk.confirm_status(latest.venue, latest.environment, latest.symbol)
             instrument = self._instrument(latest)
         except NotFound:
-            # Not listed any more, or its venue is switched off: nothing can be asked of it now.
-            return Progress(False, now + _NOT_LISTED_RETRY, is_halted=True)
+            return Move(intent, latest, Progress(False, now + _NOT_LISTED_RETRY, is_halted=True))
         if not instrument.is_trading:
             # Nothing is cancelled while the symbol stands still: the resting stop is all there is.
-            return Progress(False, now + _HALTED_RETRY, is_halted=True)
+            return Move(intent, latest, Progress(False, now + _HALTED_RETRY, is_halted=True))
         if scene.protective:
-            return await self._free_coins(scene, now)
+            return self._free_coins(scene, now)
+        later = Progress(False, now + _DOUBT_RETRY)
         if scene.has_entry_in_doubt and not scene.in_scope:
-            return Progress(False, now + _DOUBT_RETRY)
-        return await self._sell(scene.intent, latest)
+            return Move(intent, latest, later)
+        price = self.desk.fresh_price(latest.venue, latest.environment, latest.symbol)
+        # Where it cannot leave, or another sell of ours may still take the coins: first in line, soon.
+        return Move(intent, latest, later, sold=(latest, Market(instrument, price)))
 
-    async def _sell(self, intent: Intent, order: Order) -> Progress:
-        await self.dispatcher.send_exit(order)
-        after = (await self.db.read(lambda tx: store.find_orders(tx, [order.id])))[order.id].order
-        if after.is_ended:
-            return await self.carry_out(intent)
-        if after.state is OrderState.INTENDED:
-            # It could not leave, or another sell of ours may still take the coins: first in line, soon.
-            return Progress(False, max(after.release_at, self.clock.now() + _DOUBT_RETRY))
-        return Progress(False)
+    @staticmethod
+    def _free_coins(scene: ExitScene, now: datetime) -> Move:
+        """Take down what holds the coins; the sale follows when its end is certain."""
+        waiting = tuple(order for order in scene.protective if order.state is OrderState.INTENDED)
+        resting = tuple(order for order in scene.protective if order.state in RESTING_LEGS)
+        soon = now if waiting and len(waiting) == len(scene.protective) else now + _DOUBT_RETRY
+        return Move(scene.intent, scene.latest, Progress(False, soon), waiting, resting)
 
-    async def begin(self, holding: Holding, cause: ExitCause, detail: str) -> bool:
-        """Record an engine's exit of one lot, unless one is under way; True if it was recorded."""
-        is_begun = await self.db.write(lambda tx: self.record(tx, holding, cause, detail, self.clock.now()))
-        reached(Point.EXIT_INTENT_COMMITTED)
-        return is_begun
+    def _after_end(self, scene: ExitScene, now: datetime) -> Move:
+        latest, intent = scene.latest, scene.intent
+        try:
+            wants_more = self._wants_more(scene)
+        except NotFound:
+            return Move(intent, latest, Progress(False, now + _NOT_LISTED_RETRY, is_halted=True))
+        if wants_more:
+            # A lot that came to light after a complete sale is sold at once; a failed sale backs off.
+            is_complete = latest.state is OrderState.FILLED
+            pause = 0.0 if is_complete else _BACKOFF_S[min(latest.generation, len(_BACKOFF_S) - 1)]
+            release_at = now + timedelta(seconds=pause)
+            again = next_generation(latest, self.journal.ids, now, quantity=None, release_at=release_at)
+            lacking = tuple(each.lot.id for each in scene.in_scope) if latest.reason == _LACKS_COINS else ()
+            is_long = timedelta(seconds=pause) > _NAKED_MAX or bool(lacking)
+            progress = Progress(False, again.release_at, is_backing_off=is_long, lacking_coins=lacking)
+            return Move(intent, latest, progress, again=again)
+        if scene.has_entry_in_doubt:
+            return Move(intent, latest, Progress(False, now + _DOUBT_RETRY))
+        return Move(intent, latest, Progress(True), is_closed=True)
 
-    def record(self, tx: Tx, holding: Holding, cause: ExitCause, detail: str, now: datetime) -> bool:
-        """As `begin`, inside a caller's transaction."""
-        lot = holding.lot
-        instrument = self.submitter.desk.instrument(holding.venue, holding.environment, lot.symbol)
-        intent = Intent(
-            id=IntentId(self.journal.ids.new()),
-            kind=IntentKind.ENGINE_EXIT,
-            user_id=holding.user_id,
-            account_id=lot.account_id,
-            symbol=lot.symbol,
-            created_at=now,
-            signal_id=lot.signal_id,
-            signal_seq=lot.signal_seq,
-            source_id=lot.source_id,
-            lot_id=lot.id,
-            detail={"cause": cause.value, "detail": detail},
-        )
+    def _wants_more(self, scene: ExitScene) -> bool:
+        if scene.intent.kind is IntentKind.HAND:
+            return False
+        order = scene.latest
+        held = total(holding.lot.quantity for holding in scene.in_scope)
+        if not held.is_positive:
+            return False
+        price = self.desk.fresh_price(order.venue, order.environment, order.symbol)
+        reference = price or next((each.lot.entry_price for each in scene.in_scope), None)
+        return reference is None or self._instrument(order).is_sellable(held, reference)
+
+    # --- writing ---------------------------------------------------------------------------------
+
+    def write(self, tx: Tx, moves: Sequence[Move], now: datetime) -> list[Moved]:
+        """Write what follows for many exits; return the protection that was denied its way."""
+        steps: list[tuple[OrderId, OrderEvent]] = [
+            (order.id, Denied(now, "exit_instead")) for move in moves for order in move.denied
+        ]
+        moved = self.journal.step_all(tx, steps, [OrderState.INTENDED], now) if steps else []
+        again = [move for move in moves if move.again is not None]
+        if again:
+            self.journal.intend_all(tx, [], [move.again for move in again if move.again is not None], now)
+        for move in again:
+            self._tell_refusal(tx, move, now)
+        intent_store.close_intents(tx, [move.intent.id for move in moves if move.is_closed])
+        return moved
+
+    def _tell_refusal(self, tx: Tx, move: Move, now: datetime) -> None:
+        latest = move.latest
+        if latest.state is OrderState.REJECTED and latest.generation == 0 and move.again is not None:
+            _log.warning("execution.exit.rejected", order_id=latest.id, reason=latest.reason)
+            detail = {"reason": latest.reason or "", "next_at": move.again.release_at.isoformat()}
+            self.journal.open_incident(tx, latest, "exit_rejected", detail, now)
+
+    def record_all(self, tx: Tx, wanted: Sequence[Departure], now: datetime) -> list[LotId]:
+        """Record an engine's exit of each of these lots, unless one is under way; return the lots it was recorded for.
+
+        A lot whose market cannot be found is left out: nothing can be sold there now.
+        """
+        accounts = sorted({each.holding.lot.account_id for each in wanted})
+        under_way: dict[Key, list[Intent]] = {}
+        for other in intent_store.list_open_of(tx, EXIT_KINDS, accounts):
+            under_way.setdefault((other.account_id, other.symbol), []).append(other)
+        begun = []
+        for departure in wanted:
+            holding = departure.holding
+            here = under_way.get((holding.lot.account_id, holding.lot.symbol), ())
+            order_of = None if any(sells_lot(other, holding) for other in here) else self._drawn_up(departure, now)
+            if order_of is not None:
+                begun.append((holding.lot.id, *order_of))
+                _log.info(
+                    "execution.exit.begun",
+                    lot_id=holding.lot.id,
+                    cause=departure.cause.value,
+                    detail=departure.detail,
+                )
+        if begun:
+            self.journal.intend_all(tx, [intent for _, intent, _ in begun], [order for _, _, order in begun], now)
+        return [lot_id for lot_id, _, _ in begun]
+
+    def _drawn_up(self, departure: Departure, now: datetime) -> tuple[Intent, Order] | None:
+        holding = departure.holding
+        try:
+            instrument = self.desk.instrument(holding.venue, holding.environment, holding.lot.symbol)
+        except NotFound as error:
+            _log.warning("execution.exit.no_market", lot_id=holding.lot.id, code=error.code)
+            return None
+        detail = {"cause": departure.cause.value, "detail": departure.detail}
+        intent = replace(_exit_of(holding, now), id=IntentId(self.journal.ids.new()), detail=detail)
         order = new_order(
             self.journal.ids,
             intent,
@@ -177,73 +276,46 @@ class ExitDesk:
             leg=Leg.EXIT,
             side=Side.SELL,
             type=OrderType.MARKET,
-            lot_id=lot.id,
+            lot_id=holding.lot.id,
         )
-        for other in intent_store.list_open_intents(tx, EXIT_KINDS, order.account_id, order.symbol):
-            if covers_lot(other, intent):
-                return False
-        self.journal.intend(tx, intent, [order], now)
-        _log.info("execution.exit.begun", lot_id=lot.id, cause=cause.value, detail=detail)
-        return True
+        return intent, order
 
-    async def _free_coins(self, scene: _Scene, now: datetime) -> Progress:
-        """Cancel what holds the coins; certain ends only."""
-        waiting = [order for order in scene.protective if order.state is OrderState.INTENDED]
-        for order in waiting:
-            moved = await self.db.write(partial(self._deny, order=order))
-            self.recorder.announce(moved)
-        resting = [order for order in scene.protective if order.state in RESTING_LEGS]
-        if not resting:
-            return Progress(False, now if waiting else now + _DOUBT_RETRY)
-        retry_at = await self.cancels.cancel(resting, "exit")
-        if retry_at is not None:
-            return Progress(False, retry_at)
-        again = await self.db.read(lambda tx: _scene(tx, scene.intent.id))
-        return Progress(False, self.clock.now() + (_DOUBT_RETRY if again.protective else timedelta(0)))
+    def hurry(self, tx: Tx, waiting: Order, cause: ExitCause, now: datetime) -> list[Moved]:
+        """Let an exit go now that waits for its next try: that one is denied, and its next generation is due at once.
 
-    async def _after_end(self, scene: _Scene, now: datetime) -> Progress:
-        latest, intent = scene.latest, scene.intent
-        if self._wants_more(scene):
-            # A lot that came to light after a complete sale is sold at once; a failed sale backs off.
-            is_complete = latest.state is OrderState.FILLED
-            pause = 0.0 if is_complete else _BACKOFF_S[min(latest.generation, len(_BACKOFF_S) - 1)]
-            release_at = now + timedelta(seconds=pause)
-            again = next_generation(latest, self.journal.ids, now, quantity=None, release_at=release_at)
-            await self.db.write(lambda tx: self._intend_again(tx, latest, again, now))
-            reached(Point.EXIT_AGAIN_COMMITTED)
-            lacking = tuple(each.lot.id for each in scene.in_scope) if latest.reason == _LACKS_COINS else ()
-            is_long = timedelta(seconds=pause) > _NAKED_MAX or bool(lacking)
-            return Progress(False, again.release_at, is_backing_off=is_long, lacking_coins=lacking)
-        if scene.has_entry_in_doubt:
-            return Progress(False, now + _DOUBT_RETRY)
-        await self.db.write(lambda tx: intent_store.close_intent(tx, intent.id))
-        return Progress(True)
-
-    def _intend_again(self, tx: Tx, latest: Order, again: Order, now: datetime) -> None:
-        self.journal.intend(tx, None, [again], now)
-        if latest.state is OrderState.REJECTED and latest.generation == 0:
-            _log.warning("execution.exit.rejected", order_id=latest.id, reason=latest.reason)
-            detail = {"reason": latest.reason or "", "next_at": again.release_at.isoformat()}
-            self.journal.open_incident(tx, latest, "exit_rejected", detail, now)
-
-    def _wants_more(self, scene: _Scene) -> bool:
-        if scene.intent.kind is IntentKind.HAND:
-            return False
-        instrument = self._instrument(scene.latest)
-        order = scene.latest
-        price = self.submitter.desk.fresh_price(order.venue, order.environment, order.symbol)
-        held = total(holding.lot.quantity for holding in scene.in_scope)
-        reference = price or next((each.lot.entry_price for each in scene.in_scope), None)
-        return held.is_positive and (reference is None or instrument.is_sellable(held, reference))
-
-    def _deny(self, tx: Tx, order: Order) -> list[Any]:
-        current = store.find_orders(tx, [order.id], lock=True).get(order.id)
-        if current is None or current.order.state is not OrderState.INTENDED:
+        What has been claimed, or sent before and is held back by the venue's own word, is left alone.
+        """
+        stored = store.find_orders(tx, [waiting.id], lock=True).get(waiting.id)
+        if stored is None or stored.order.state is not OrderState.INTENDED or stored.order.attempt > 0:
             return []
-        return self.journal.deny(tx, current.order, "exit_instead", self.clock.now())
+        moved = self.journal.deny(tx, stored.order, f"{cause.value}_reached", now)
+        again = next_generation(stored.order, self.journal.ids, now, quantity=None)
+        self.journal.intend(tx, None, [again], now)
+        return moved
+
+    # --- small things ----------------------------------------------------------------------------
+
+    def _is_trading(self, order: Order) -> bool:
+        try:
+            return self._instrument(order).is_trading
+        except NotFound:
+            return False
 
     def _instrument(self, order: Order) -> Instrument:
-        return self.submitter.desk.instrument(order.venue, order.environment, order.symbol)
+        return self.desk.instrument(order.venue, order.environment, order.symbol)
+
+
+def first_sales(moves: Sequence[Move], now: datetime) -> list[Move]:
+    """Let one exit of an account sell at a time; the others are looked at again at once."""
+    selling: set[AccountId] = set()
+    found = []
+    for move in moves:
+        is_second = move.sold is not None and move.latest.account_id in selling
+        if move.sold is not None:
+            selling.add(move.latest.account_id)
+        later = replace(move.progress, look_again_at=now)
+        found.append(replace(move, sold=None, progress=later) if is_second else move)
+    return found
 
 
 def covers_lot(exit_intent: Intent, wanted: Intent) -> bool:
@@ -254,66 +326,26 @@ def covers_lot(exit_intent: Intent, wanted: Intent) -> bool:
         return bool(exit_intent.detail.get("include_protected"))
     if exit_intent.lot_id is not None:
         return exit_intent.lot_id == wanted.lot_id
-    return exit_intent.source_id == wanted.source_id and _is_up_to(wanted.signal_seq, exit_intent.signal_seq)
+    return exit_intent.source_id == wanted.source_id and is_up_to(wanted.signal_seq, exit_intent.signal_seq)
 
 
 def sells_lot(intent: Intent, holding: Holding) -> bool:
     """Say whether an exit under way sells this lot."""
-    probe = Intent(
-        id=intent.id,
+    return covers_lot(intent, _exit_of(holding, intent.created_at))
+
+
+def _exit_of(holding: Holding, now: datetime) -> Intent:
+    """An engine's exit of a lot, without an id of its own yet."""
+    lot = holding.lot
+    return Intent(
+        id=IntentId(""),
         kind=IntentKind.ENGINE_EXIT,
         user_id=holding.user_id,
-        account_id=holding.lot.account_id,
-        symbol=holding.lot.symbol,
-        created_at=intent.created_at,
-        signal_id=holding.lot.signal_id,
-        signal_seq=holding.lot.signal_seq,
-        source_id=holding.lot.source_id,
-        lot_id=holding.lot.id,
+        account_id=lot.account_id,
+        symbol=lot.symbol,
+        created_at=now,
+        signal_id=lot.signal_id,
+        signal_seq=lot.signal_seq,
+        source_id=lot.source_id,
+        lot_id=lot.id,
     )
-    return covers_lot(intent, probe)
-
-
-def _scene(tx: Tx, intent_id: IntentId) -> _Scene:
-    intent = intent_store.load_intent(tx, intent_id)
-    exits = [each.order for each in store.list_of_intent(tx, intent_id) if each.order.leg is Leg.EXIT]
-    latest = max(exits, key=lambda order: order.generation)
-    in_scope = tuple(Portfolio.lots_in(tx, sell_scope(latest, intent)))
-    unsettled = store.list_unsettled(tx, latest.account_id, latest.symbol)
-    lot_ids = {holding.lot.id for holding in in_scope}
-    waits_for_entries = intent.lot_id is None and intent.kind is IntentKind.SIGNAL
-    return _Scene(
-        intent,
-        latest,
-        in_scope,
-        tuple(each.order for each in unsettled if _is_live_protection(each, lot_ids)),
-        waits_for_entries and any(_may_still_bring_coins(tx, each, intent) for each in unsettled),
-        any(_is_unbooked_sell(tx, each, lot_ids) for each in unsettled),
-    )
-
-
-def _is_live_protection(stored: Stored, lot_ids: Collection[str]) -> bool:
-    order = stored.order
-    return order.leg in (Leg.STOP, Leg.TARGET) and order.lot_id in lot_ids and not order.is_ended
-
-
-def _may_still_bring_coins(tx: Tx, stored: Stored, intent: Intent) -> bool:
-    """An entry of the source that is on its way, in doubt, or filled without its fills being here."""
-    order = stored.order
-    is_of_source = order.leg is Leg.ENTRY and order.source_id == intent.source_id
-    if not is_of_source or order.state is OrderState.INTENDED:
-        return False
-    return _is_up_to(intent_store.load_intent(tx, order.intent_id).signal_seq, intent.signal_seq)
-
-
-def _is_up_to(seq: int | None, last: int | None) -> bool:
-    """Say whether a signal came into the inbox no later than another; one without a place counts as earlier."""
-    return seq is None or last is None or seq <= last
-
-
-def _is_unbooked_sell(tx: Tx, stored: Stored, lot_ids: Collection[str]) -> bool:
-    """A sell that took coins out of these lots, or out of any, and whose fills are not here yet."""
-    order = stored.order
-    if order.side is not Side.SELL or not stored.lacks_fills:
-        return False
-    return order.lot_id in lot_ids if order.lot_id is not None else touches_lots(tx, order)

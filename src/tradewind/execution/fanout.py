@@ -1,7 +1,7 @@
 """Fan-out: claim what is due, send it, record what came of it.
 
 Entries wait here for the release time of their plan and are claimed in batches; exits and protective
-orders come through `send_exit` and `send_list` at once, and the venue's budget lets them pass first. One
+orders go through outbound.py at once, and the venue's budget lets them pass first. One
 account's trouble never holds up another: every order is its own task behind one bound.
 Inside a plan the order is drawn anew for each signal, so nobody is always last (E2).
 """
@@ -23,7 +23,6 @@ from tradewind.execution.journal import Claim, EntryGate, Journal
 from tradewind.execution.latch import Latch
 from tradewind.execution.outcomes import Moved
 from tradewind.execution.recorder import Recorder
-from tradewind.execution.sellable import Market
 from tradewind.execution.submit import Submitter
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import CommitInDoubt, Db, Tx
@@ -101,41 +100,13 @@ class Dispatcher:
                     await self.clock.sleep(_ERROR_S)
                     await self._take_back(ready)
 
-    async def claim_protective(self, lists: Sequence[Sequence[Order]]) -> list[Order]:
-        """Claim protective orders, list by list in one transaction; return those that must now be sent."""
-        groups = [[order.id for order in legs] for legs in lists]
-        claim = await self.db.write(
-            lambda tx: self.journal.claim_protective(tx, groups, self.venue_now, self.clock.now())
-        )
-        reached(Point.PROTECTION_CLAIM_COMMITTED)
-        self.recorder.announce(claim.denied)
-        self._announce(claim.sent)
-        return list(claim.sent)
-
-    async def send_protective(self, legs: Sequence[Order]) -> list[Moved]:
+    async def send_claimed(self, legs: Sequence[Order]) -> list[Moved]:
         """Send the claimed legs of one list, or one order, and record what came of it."""
         by_leg = {order.leg: order for order in legs}
         if Leg.STOP in by_leg and Leg.TARGET in by_leg:
             return await self.recorder.record(await self.submitter.send_list(by_leg[Leg.STOP], by_leg[Leg.TARGET]))
         outcomes = [outcome for order in legs for outcome in await self.submitter.send(order)]
         return await self.recorder.record(outcomes)
-
-    async def send_exit(self, order: Order) -> Claim:
-        """Fix an exit's quantity, claim it and send it now. What it did is announced by the recorder."""
-        desk = self.submitter.desk
-        market = Market(
-            desk.instrument(order.venue, order.environment, order.symbol),
-            desk.fresh_price(order.venue, order.environment, order.symbol),
-        )
-        claim = await self.db.write(
-            lambda tx: self.journal.claim_exit(tx, order.id, market, self.venue_now, self.clock.now())
-        )
-        reached(Point.EXIT_CLAIM_COMMITTED)
-        self.recorder.announce(claim.denied)
-        self._announce(claim.sent)
-        for sent in claim.sent:
-            await self.recorder.record(await self.submitter.send(sent))
-        return claim
 
     def venue_now(self, venue: VenueName, environment: Environment) -> int:
         """What a venue would say the time is, in ms."""

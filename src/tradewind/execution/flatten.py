@@ -22,8 +22,9 @@ from tradewind.execution.desk import Desk
 from tradewind.execution.emergency import Emergency
 from tradewind.execution.emergency_desk import AWAY
 from tradewind.execution.emergency_store import Policy, Scope, StopRow
-from tradewind.execution.exits import ExitDesk, sells_lot
+from tradewind.execution.exits import Departure, ExitDesk, sells_lot
 from tradewind.execution.intent_store import Intent
+from tradewind.execution.lots import key_of
 from tradewind.execution.outcomes import Moved
 from tradewind.execution.rounds import Key
 from tradewind.execution.scene import EXIT_KINDS
@@ -44,8 +45,9 @@ _BUSY_S = 1.0
 _QUIET_S = 10.0
 # Many fills at once wake it once.
 _LEAST_S = 0.1
+_SHARE = 4
 # Lots of one transaction: few commits for many, and a short one, because stops wait behind it.
-_BATCH = 50
+_BATCH = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class Flattener:
         """Carry out until cancelled."""
         while True:
             self._wake.clear()
-            pause_s = _QUIET_S
+            pause_s, began = _QUIET_S, self.clock.monotonic()
             try:
                 if not await self._round():
                     pause_s = _BUSY_S
@@ -104,7 +106,8 @@ class Flattener:
             except Exception:
                 _log.exception("execution.flatten.round_failed")
                 pause_s = _BUSY_S
-            await self.clock.sleep(_LEAST_S)
+            # Each look reads every lot of the scope: it takes a small share of the time that the exits themselves need.
+            await self.clock.sleep(max(_LEAST_S, _SHARE * (self.clock.monotonic() - began)))
             await self._wake.wait(pause_s)
 
     async def _round(self) -> bool:
@@ -148,18 +151,9 @@ class Flattener:
                 self.look(key)
 
     def _record(self, tx: Tx, holdings: Sequence[Holding]) -> list[Key]:
-        now = self.clock.now()
-        begun = []
-        for holding in holdings:
-            try:
-                is_begun = self.exits.record(tx, holding, ExitCause.EMERGENCY, FLATTEN, now)
-            except NotFound as error:
-                # Its venue is switched off here, or lists the market no more; nothing was written for it.
-                _log.warning("execution.flatten.no_market", lot_id=holding.lot.id, code=error.code)
-                continue
-            if is_begun:
-                begun.append((holding.lot.account_id, holding.lot.symbol))
-        return begun
+        wanted = [Departure(holding, ExitCause.EMERGENCY, FLATTEN) for holding in holdings]
+        begun = set(self.exits.record_all(tx, wanted, self.clock.now()))
+        return [key_of(holding) for holding in holdings if holding.lot.id in begun]
 
     def _is_dust(self, holding: Holding) -> bool:
         """Too little to sell: as protection sees it, else at the price now."""

@@ -127,9 +127,9 @@ def put_detail(tx: Tx, intent_id: IntentId, detail: Mapping[str, Any]) -> None:
     tx.execute(update(intents).where(intents.c.id == intent_id).values(detail=text))
 
 
-def close_intent(tx: Tx, intent_id: IntentId) -> None:
-    """Mark an intent as wanting nothing more."""
-    tx.execute(update(intents).where(intents.c.id == intent_id).values(is_done=True))
+def close_intents(tx: Tx, ids: Sequence[IntentId]) -> None:
+    """Mark intents as wanting nothing more."""
+    bulk.update_rows(tx, intents, ("is_done",), ("id",), [(True, intent_id) for intent_id in ids])
 
 
 def _intent(row: Row[Any]) -> Intent:

@@ -25,11 +25,13 @@ from tradewind.core.order import (
     OutcomeLost,
     apply,
 )
+from tradewind.core.position import SellPart
 from tradewind.execution import intent_store, parts_store, record_store, store
 from tradewind.execution.intent_store import Intent
 from tradewind.execution.outcomes import Moved, Outcome
 from tradewind.execution.owner import Owner
 from tradewind.execution.scope import event_row
+from tradewind.execution.sell_book import SellBook
 from tradewind.execution.sellable import Coverage, Hold, Market, allocate_exit, coverages
 from tradewind.execution.stops import EPOCH_KEY, stopped_entries
 from tradewind.execution.words import order_note
@@ -186,26 +188,50 @@ class Journal:
         return Claim(sent, tuple(move for move in moved if move.after.state is OrderState.DENIED))
 
     def claim_exit(self, tx: Tx, order_id: OrderId, market: Market, venue_now: VenueNow, now: datetime) -> Claim:
-        """Fix an exit's quantity and lots from what may be sold now, and claim it.
+        """As `claim_exits`, for one."""
+        return self.claim_exits(tx, {order_id: market}, venue_now, now)
 
-        Nothing held, or dust, is DENIED; where another sell of ours is under way the exit stays INTENDED.
+    def claim_exits(self, tx: Tx, wanted: Mapping[OrderId, Market], venue_now: VenueNow, now: datetime) -> Claim:
+        """Fix the quantity and lots of exits from what may be sold now, and claim them.
+
+        Nothing held, or dust, is DENIED. Where another sell of ours is under way the exit stays INTENDED, and so does
+        a second one of the same account: it is looked at again when what the first one takes is on disk.
         """
         self.owner.demand(tx)
-        stored = store.find_orders(tx, [order_id], lock=True).get(order_id)
-        if stored is None or stored.order.state is not OrderState.INTENDED or stored.order.release_at > now:
-            return Claim((), ())
-        order = stored.order
-        store.exposure_versions(tx, [order.account_id], lock=True)
-        found = allocate_exit(tx, order, market)
-        if found is Hold.OTHER_SELL:
-            return Claim((), ())
-        if isinstance(found, Hold):
-            return Claim((), tuple(self._move_all(tx, [(order, Denied(now, found.value))], now)))
-        if order.lot_id is None:
-            parts_store.replace_parts(tx, order.id, found.parts)
-        moved = self._move_all(tx, [(order, self._claimed(order, venue_now, now, found.quantity))], now)
+        found = store.find_orders(tx, wanted, lock=True)
+        first: dict[AccountId, Order] = {}
+        for order in (found[order_id].order for order_id in wanted if order_id in found):
+            if order.state is OrderState.INTENDED and order.release_at <= now:
+                first.setdefault(order.account_id, order)
+        due = list(first.values())
+        # Two claims of one account wait for each other here: neither sees less than the other has taken.
+        store.exposure_versions(tx, sorted(first), lock=True)
+        book = SellBook.read(tx, {(order.account_id, order.symbol) for order in due}, lock=True)
+        steps: list[tuple[Order, OrderEvent]] = []
+        parts: dict[OrderId, tuple[SellPart, ...]] = {}
+        for order in due:
+            event, fixed = self._exit_step(book, order, wanted[order.id], venue_now, now)
+            if event is None:
+                continue
+            steps.append((order, event))
+            if order.lot_id is None:
+                parts[order.id] = fixed
+        parts_store.replace_all(tx, parts)
+        moved = self._move_all(tx, steps, now)
         reached(Point.EXIT_CLAIM_WRITTEN)
-        return Claim(tuple(move.after for move in moved), ())
+        sent = tuple(move.after for move in moved if move.after.state is OrderState.SENT)
+        return Claim(sent, tuple(move for move in moved if move.after.state is OrderState.DENIED))
+
+    def _exit_step(
+        self, book: SellBook, order: Order, market: Market, venue_now: VenueNow, now: datetime
+    ) -> tuple[OrderEvent | None, tuple[SellPart, ...]]:
+        """What becomes of an exit at its claim (None: it waits), and which lots it takes from."""
+        found = allocate_exit(book, order, market)
+        if found is Hold.OTHER_SELL:
+            return None, ()
+        if isinstance(found, Hold):
+            return Denied(now, found.value), ()
+        return self._claimed(order, venue_now, now, found.quantity), found.parts
 
     def claim_all(self, tx: Tx, found: Sequence[Order], venue_now: VenueNow, now: datetime) -> list[Order]:
         """INTENDED -> SENT for orders that may have left in a part of the journal that is gone; nothing is sent."""

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from tradewind.core.errors import NotFound
 from tradewind.core.instrument import Instrument
-from tradewind.core.money import Price
+from tradewind.core.money import EXACT, Price, Quantity
 from tradewind.core.order import Leg, Order, OrderState
 from tradewind.core.position import Lot
 from tradewind.core.protection import (
@@ -40,7 +40,7 @@ from tradewind.execution.outside import Coins, OutsideDesk
 from tradewind.execution.scene import LotScene
 from tradewind.execution.store import Stored
 from tradewind.execution.triggers import Triggers
-from tradewind.execution.verdicts import AskForCoins, ExitSeen, Leave, Put, Send, TakeDown, Verdict
+from tradewind.execution.verdicts import AskForCoins, ExitSeen, Hurry, Leave, Put, Send, TakeDown, Verdict
 from tradewind.infra.clock import Clock
 from tradewind.portfolio.holding import Holding
 
@@ -138,6 +138,9 @@ class Ladder:
         cause = self.triggers.due(holding)
         if cause is not None and seen is None:
             return replace(self._leaving(holding, Leave(cause, "watched")), raised=raised)
+        hurried = self.triggers.hurries(holding)
+        if hurried is not None and seen is not None and seen.waiting is not None:
+            return replace(self._leaving(holding, Hurry(hurried, seen.waiting)), raised=raised)
         if scene.live:
             verdict = self._live(scene, holding, instrument)
         else:
@@ -160,10 +163,13 @@ class Ladder:
             # Nothing is cancelled while the symbol stands still: what rests is all there is.
             again = self._in_s(RETRY_S[2])
             return Verdict(holding, PositionState.HALTED, instrument.status.value, again_at=again)
-        reason = self._why_replace(holding, instrument, live)
+        reason = self._why_replace(holding, instrument, scene.live)
         if reason is None:
             self._tries.pop(holding.lot.id, None)
             return Verdict(holding, PositionState.PROTECTED_NATIVE, None)
+        if reason == "replaced" and scene.entry is not None and _may_still_fill(scene.entry):
+            # What rests covers what was bought so far; replaced once, when all of it is known.
+            return self._watched(holding, instrument, None, "entry_not_ended", self._in_s(RETRY_S[0]))
         # A stop that is gone, too small or left behind: take the rest down and put up a whole one.
         return replace(
             self._watched(holding, instrument, None, f"native_{reason}", self.clock.now()),
@@ -275,7 +281,7 @@ class Ladder:
         self.triggers.disarm(holding.lot.id)
         return Verdict(holding, state, reason)
 
-    def _leaving(self, holding: Holding, act: Leave) -> Verdict:
+    def _leaving(self, holding: Holding, act: Leave | Hurry) -> Verdict:
         price = self._price(holding)
         state = PositionState.UNPROTECTED if price is None else PositionState.PROTECTED_WATCHED
         return Verdict(holding, state, f"exit_{act.cause.value}" if price is not None else "no_price", act)
@@ -299,27 +305,23 @@ class Ladder:
         self._risen[lot.id] = best
         return best, best
 
-    def _why_replace(self, holding: Holding, instrument: Instrument, live: Sequence[Order]) -> str | None:
+    def _why_replace(self, holding: Holding, instrument: Instrument, live: Sequence[Stored]) -> str | None:
         """Return why what rests at the venue is not the protection wanted; None if it is."""
         wanted = instrument.floor_quantity(holding.lot.quantity)
-        covering = [
-            order
-            for order in live
-            if order.leg is Leg.STOP and order.quantity is not None and order.quantity - order.executed >= wanted
-        ]
+        covering = [each for each in live if each.order.leg is Leg.STOP and _covers(each, wanted)]
         if not covering:
             return "replaced"
-        stop, resting = holding.lot.stop, covering[0].stop_price
+        stop, resting = holding.lot.stop, covering[0].order.stop_price
         if holding.lot.trailing_bps is None or stop is None or resting is None:
             return None
         return "trailed" if has_risen(stop, resting, self.steps.native_bps) else None
 
     def _guard(self, scene: LotScene, instrument: Instrument) -> None:
         """Tell the triggers what rests at the venue: it acts first on the levels it guards."""
-        resting = [each.order for each in scene.live if each.order.state in RESTING_LEGS]
-        stop = next((order.stop_price for order in resting if order.leg is Leg.STOP), None)
+        resting = [each for each in scene.live if each.order.state in RESTING_LEGS]
+        stop = next((each.order.stop_price for each in resting if each.order.leg is Leg.STOP), None)
         is_whole = stop is not None and self._why_replace(scene.holding, instrument, resting) != "replaced"
-        has_target = any(order.leg is Leg.TARGET for order in resting)
+        has_target = any(each.order.leg is Leg.TARGET for each in resting)
         self.triggers.guard(scene.holding.lot.id, stop if is_whole else None, has_target=has_target)
 
     # --- small things ----------------------------------------------------------------------------
@@ -370,6 +372,15 @@ def _will_of(lot: Lot) -> str:
 def _is_newest_cancelled_by_user(past: Sequence[Order], cancelled_by_us: frozenset[str]) -> bool:
     newest = max((order.generation for order in past), default=0)
     return user_cancels([order for order in past if order.generation == newest], cancelled_by_us) > 0
+
+
+def _covers(stop: Stored, wanted: Quantity) -> bool:
+    """Say whether a stop sells at least so much of a lot.
+
+    Counted against what is booked: the lot does not know either of fills that are still on their way.
+    """
+    quantity = stop.order.quantity
+    return quantity is not None and EXACT.subtract(quantity.value, stop.booked) >= wanted.value
 
 
 def _may_still_fill(entry: Stored) -> bool:

@@ -36,6 +36,9 @@ class OpenLots:
     """Every open lot, by id, by account and symbol, and by what it waits for."""
 
     _by_id: dict[str, Holding] = field(default_factory=dict)
+    # When each lot came in, counted in lots: a read begun before it cannot know it.
+    _numbers: dict[str, int] = field(default_factory=dict)
+    _count: int = 0
     _by_key: dict[Key, set[str]] = field(default_factory=dict)
     _restless: set[str] = field(default_factory=set)
     # Lots that the watch alone protects, by where their price is made.
@@ -51,6 +54,9 @@ class OpenLots:
     def put(self, holding: Holding) -> None:
         """Take a lot as it is now."""
         lot_id = holding.lot.id
+        if lot_id not in self._by_id:
+            self._count += 1
+            self._numbers[lot_id] = self._count
         self._by_id[lot_id] = holding
         self._by_key.setdefault(key_of(holding), set()).add(lot_id)
         (self._restless.add if holding.state in _RESTLESS else self._restless.discard)(lot_id)
@@ -59,12 +65,22 @@ class OpenLots:
         else:
             self._unwatch(holding)
 
-    def gone(self, key: Key, still_open: Iterable[str]) -> list[str]:
-        """Forget the lots of an account and symbol that are not open any more; return their ids."""
-        closed = self._by_key.get(key, set()) - set(still_open)
+    @property
+    def mark(self) -> int:
+        """Where the count of lots stands; taken before a read whose answer goes to `gone`."""
+        return self._count
+
+    def gone(self, key: Key, still_open: Iterable[str], mark: int) -> list[str]:
+        """Forget the lots of an account and symbol that a read did not find open any more; return their ids.
+
+        Lots that came in after `mark` stay: their fills were committed while that read was under way.
+        """
+        known = {lot_id for lot_id in self._by_key.get(key, ()) if self._numbers[lot_id] <= mark}
+        closed = known - set(still_open)
         for lot_id in closed:
             self._unwatch(self._by_id.pop(lot_id))
             self._restless.discard(lot_id)
+            del self._numbers[lot_id]
         if closed:
             self._by_key[key] -= closed
             if not self._by_key[key]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import delete, insert, select
 
@@ -10,6 +10,7 @@ from tradewind.core.ids import LotId, OrderId
 from tradewind.core.money import Quantity
 from tradewind.core.position import SellPart
 from tradewind.execution.tables import sell_parts
+from tradewind.infra import bulk
 from tradewind.infra.db import Tx
 
 
@@ -22,6 +23,19 @@ def replace_parts(tx: Tx, order_id: OrderId, parts: Sequence[SellPart]) -> None:
             for place, part in enumerate(parts)
         ]
         tx.execute(insert(sell_parts), rows)
+
+
+def replace_all(tx: Tx, wanted: Mapping[OrderId, Sequence[SellPart]]) -> None:
+    """As `replace_parts`, for many sells at once."""
+    if not wanted:
+        return
+    tx.execute(delete(sell_parts).where(sell_parts.c.order_id.in_(list(wanted))))
+    rows = [
+        (order_id, place, part.lot_id, part.quantity.value)
+        for order_id, parts in wanted.items()
+        for place, part in enumerate(parts)
+    ]
+    bulk.insert_rows(tx, sell_parts, ("order_id", "place", "lot_id", "quantity"), rows)
 
 
 def list_parts(tx: Tx, order_ids: Iterable[OrderId]) -> dict[OrderId, tuple[SellPart, ...]]:

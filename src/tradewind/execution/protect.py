@@ -1,15 +1,15 @@
 """Protection: what every lot wants, compared with what it has, until the two agree.
 
 Whatever moves at an account and symbol (a fill, an end, a price, a clock) calls for a look. Looks are taken in
-batches: one read for all, `ladder.judge` for each, one transaction for everything that is to be written, then
-claims in batches and sends side by side. One task at a time works on an account and symbol, and each is given
-back by itself: one slow account holds up nobody.
+batches: one read for all, `exits.decide` and `ladder.judge` for each, one transaction for everything that is to be
+written, then claims in batches and sends side by side. One task at a time works on an account and symbol, and each is
+given back by itself: one slow account holds up nobody.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -22,22 +22,23 @@ from tradewind.core.money import Price
 from tradewind.core.order import RESTING, Leg, Order, OrderState
 from tradewind.core.protection import PositionState
 from tradewind.execution import intent_store
+from tradewind.execution.cancels import by_list, earliest
 from tradewind.execution.desk import Desk
-from tradewind.execution.exits import ExitDesk, sells_lot
-from tradewind.execution.fanout import Dispatcher
-from tradewind.execution.intent_store import Intent
+from tradewind.execution.exit_scene import ExitScene
+from tradewind.execution.exits import ExitDesk, Move, first_sales, sells_lot
 from tradewind.execution.journal import Journal
 from tradewind.execution.ladder import RETRY_S, Ladder, TrailingSteps
 from tradewind.execution.lanes import CLAIM_MAX, Lane, Work, in_claims
 from tradewind.execution.lots import OpenLots, key_of, place_of
+from tradewind.execution.outbound import Outbound, Parcel
 from tradewind.execution.outcomes import Moved
 from tradewind.execution.outside import OutsideDesk
 from tradewind.execution.rounds import Key, Rounds
 from tradewind.execution.scene import EXIT_KINDS, LotScene, Scenes, see
 from tradewind.execution.settle import Settled, Settlement
 from tradewind.execution.triggers import STOOD_DOWN, Triggers
-from tradewind.execution.verdicts import AskForCoins, ExitSeen, Leave, Send, TakeDown, Verdict
-from tradewind.execution.watch import Level
+from tradewind.execution.verdicts import AskForCoins, Hurry, Leave, Send, TakeDown, Verdict
+from tradewind.execution.watch import Level, Place
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import CommitInDoubt, Db
 from tradewind.infra.log import logger
@@ -56,12 +57,21 @@ _BATCH = 200
 
 
 @dataclass(slots=True)
+class _Seen:
+    """What one read saw, what its exits do next, and how many lots had come in before it."""
+
+    mark: int
+    scenes: Scenes
+    moves: dict[Key, list[Move]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Protector:
     """Keeps every lot protected and carries exits out; one per process."""
 
     db: Db
     journal: Journal
-    dispatcher: Dispatcher
+    outbound: Outbound
     exits: ExitDesk
     desk: Desk
     clock: Clock
@@ -72,13 +82,12 @@ class Protector:
     settlement: Settlement = field(init=False)
     rounds: Rounds = field(init=False)
     _lots: OpenLots = field(default_factory=OpenLots)
-    _lanes: dict[tuple[VenueName, Environment], Lane] = field(default_factory=dict)
     _full_sweep_at: float = 0.0
 
     def __post_init__(self) -> None:
         self.ladder = Ladder(self.desk, self.clock, self.triggers, self.outside, self.steps)
         self.settlement = Settlement(self.journal, self.exits, self.desk)
-        self.rounds = Rounds(self.clock, Wake(self.clock), lambda: not self.dispatcher.is_pressed)
+        self.rounds = Rounds(self.clock, Wake(self.clock), lambda: not self.outbound.dispatcher.is_pressed)
 
     # --- what calls ------------------------------------------------------------------------------
 
@@ -163,29 +172,25 @@ class Protector:
         await self._guarded(tasks, held, self._look_after(tasks, held, keys))
 
     async def _look_after(self, tasks: asyncio.TaskGroup, held: set[Key], keys: Sequence[Key]) -> None:
-        scenes = await self.db.read(partial(see, keys=keys))
-        for key, intents in scenes.exits.items():
-            held.discard(key)
-            tasks.create_task(self._leave(tasks, key, intents), name=f"exits {key}")
-        await self._protect(tasks, held, [key for key in keys if key not in scenes.exits], scenes)
+        # Lots that come in while it is read are not gone by not being in it.
+        seen = _Seen(mark=self._lots.mark, scenes=await self.db.read(partial(see, keys=keys)))
+        for leaving in _by_place(seen.scenes.exits).values():
+            held.difference_update(leaving)
+            tasks.create_task(self._leave(tasks, leaving, seen), name=f"exits of {len(leaving)}")
+        await self._protect(tasks, held, [key for key in keys if key not in seen.scenes.exits], seen)
 
-    async def _leave(self, tasks: asyncio.TaskGroup, key: Key, intents: Sequence[Intent]) -> None:
-        """Carry exits out, then protect what is left."""
-        held = {key}
-        await self._guarded(tasks, held, self._carry_out(tasks, held, key, intents))
+    async def _leave(self, tasks: asyncio.TaskGroup, keys: Sequence[Key], seen: _Seen) -> None:
+        """Carry the exits of one market a stretch further, and look after what is left."""
+        held = set(keys)
+        await self._guarded(tasks, held, self._carry_out(tasks, held, keys, seen))
 
-    async def _carry_out(self, tasks: asyncio.TaskGroup, held: set[Key], key: Key, intents: Sequence[Intent]) -> None:
-        again: list[datetime] = []
-        open_exits: list[tuple[Intent, ExitSeen]] = []
-        for intent in intents:
-            progress = await self.exits.carry_out(intent)
-            if progress.look_again_at is not None:
-                again.append(progress.look_again_at)
-            self.outside.suspect(progress.lacking_coins)
-            if not progress.is_done:
-                open_exits.append((intent, ExitSeen(not progress.is_backing_off, progress.is_halted)))
-        scenes = await self.db.read(partial(see, keys=[key]))
-        await self._protect(tasks, held, [key], scenes, open_exits, min(again, default=None))
+    async def _carry_out(self, tasks: asyncio.TaskGroup, held: set[Key], keys: Sequence[Key], seen: _Seen) -> None:
+        scenes = [scene for key in keys for scene in seen.scenes.exits[key]]
+        await self.exits.confirm(scenes)
+        for move in first_sales([self.exits.decide(scene) for scene in scenes], self.clock.now()):
+            seen.moves.setdefault((move.latest.account_id, move.latest.symbol), []).append(move)
+            self.outside.suspect(move.progress.lacking_coins)
+        await self._protect(tasks, held, keys, seen)
 
     async def _guarded(self, tasks: asyncio.TaskGroup, held: set[Key], work: Awaitable[None]) -> None:
         """Do something for accounts and symbols; whatever goes wrong, each of them is looked at again."""
@@ -216,43 +221,42 @@ class Protector:
             self.rounds.done(key, self._in_s(pause_s))
         held.clear()
 
-    async def _protect(
-        self,
-        tasks: asyncio.TaskGroup,
-        held: set[Key],
-        keys: Sequence[Key],
-        scenes: Scenes,
-        open_exits: Sequence[tuple[Intent, ExitSeen]] = (),
-        again_at: datetime | None = None,
-    ) -> None:
+    async def _protect(self, tasks: asyncio.TaskGroup, held: set[Key], keys: Sequence[Key], seen: _Seen) -> None:
         """Judge lots, write what follows in one transaction, and have the rest done by tasks of their own."""
-        verdicts = {key: [self._judge(scene, open_exits) for scene in scenes.lots.get(key, ())] for key in keys}
+        verdicts = {
+            key: [self._judge(scene, seen.moves.get(key, ())) for scene in seen.scenes.lots.get(key, ())]
+            for key in keys
+        }
         for key in keys:
-            for lot_id in self._lots.gone(key, [each.holding.lot.id for each in verdicts[key]]):
+            for lot_id in self._lots.gone(key, [each.holding.lot.id for each in verdicts[key]], seen.mark):
                 self.ladder.forget(lot_id)
                 self.settlement.forget(lot_id)
-        settled = await self._settle([each for key in keys for each in verdicts[key]])
-        works: dict[tuple[VenueName, Environment], list[Work]] = {}
+        moves = [move for key in keys for move in seen.moves.get(key, ())]
+        settled = await self._settle([each for key in keys for each in verdicts[key]], moves)
+        works: dict[tuple[VenueName, Environment, bool], list[Work]] = {}
         for key in keys:
-            work = self._work(key, verdicts[key], settled, again_at)
+            work = self._work(key, verdicts[key], seen.moves.get(key, ()), settled)
             if work.is_idle:
                 self.rounds.done(key, work.again_at)
             else:
-                holding = verdicts[key][0].holding
-                works.setdefault((holding.venue, holding.environment), []).append(work)
+                venue, environment = _venue_of(verdicts[key], seen.moves.get(key, ()))
+                works.setdefault((venue, environment, work.is_exit), []).append(work)
             held.discard(key)
-        for lane, found in works.items():
+        for (venue, environment, is_exit), found in works.items():
+            lane = self.outbound.lane(venue, environment, is_exit=is_exit)
             tasks.create_task(self._send_all(tasks, lane, found), name=f"protect {len(found)}")
 
-    def _judge(self, scene: LotScene, open_exits: Sequence[tuple[Intent, ExitSeen]]) -> Verdict:
-        covering = [seen for intent, seen in open_exits if sells_lot(intent, scene.holding)]
+    def _judge(self, scene: LotScene, moves: Sequence[Move]) -> Verdict:
+        covering = [move.seen for move in moves if not move.progress.is_done and sells_lot(move.intent, scene.holding)]
         # One that is selling goes before one that waits for its next try.
         return self.ladder.judge(scene, max(covering, key=lambda seen: seen.is_selling, default=None))
 
-    def _work(self, key: Key, verdicts: Sequence[Verdict], settled: Settled, again_at: datetime | None) -> Work:
-        times = [] if again_at is None else [again_at]
+    def _work(self, key: Key, verdicts: Sequence[Verdict], moves: Sequence[Move], settled: Settled) -> Work:
+        times = [move.progress.look_again_at for move in moves if move.progress.look_again_at is not None]
         lists: list[Sequence[Order]] = []
-        resting: list[tuple[Sequence[Order], str]] = []
+        resting: dict[str, tuple[Sequence[Order], str]] = {
+            name: (legs, "exit") for move in moves for name, legs in by_list(move.resting).items()
+        }
         suspect: Holding | None = None
         halted = next((each.holding for each in verdicts if each.state is PositionState.HALTED), None)
         for verdict in verdicts:
@@ -263,102 +267,98 @@ class Protector:
             elif isinstance(verdict.act, Send):
                 lists.append(verdict.act.legs)
             elif isinstance(verdict.act, TakeDown):
-                resting.append((verdict.act.legs, verdict.act.reason))
+                for name, legs in by_list(verdict.act.legs).items():
+                    resting.setdefault(name, (legs, verdict.act.reason))
             elif isinstance(verdict.act, AskForCoins):
                 suspect = verdict.holding
-            elif isinstance(verdict.act, Leave):
+            elif isinstance(verdict.act, Leave | Hurry):
                 # Its exit is recorded now, or another was faster: either way it is carried out at once.
                 times.append(self.clock.now())
-        if len(lists) > CLAIM_MAX:
-            # The others stand recorded and have the next turn.
+        sold = [move.sold for move in moves if move.sold is not None]
+        downs = list(resting.values())[: CLAIM_MAX - len(sold)]
+        room = CLAIM_MAX - len(sold) - len(downs)
+        if len(lists) > room or len(downs) < len(resting):
+            # The others stand recorded, or rest, and have the next turn.
             times.append(self.clock.now())
-        return Work(key, lists[:CLAIM_MAX], resting, self._next_look(times), suspect, halted)
+        return Work(key, lists[:room], downs, self._next_look(times), sold, suspect, halted)
 
     def _next_look(self, times: Sequence[datetime]) -> datetime | None:
         """The earliest time; a time exit that has come and goes unheeded (dust, the user's will) calls nobody."""
         late = self.clock.now() - timedelta(seconds=_SWEEP_S)
         return min((at for at in times if at > late), default=None)
 
-    async def _settle(self, verdicts: Sequence[Verdict]) -> Settled:
+    async def _settle(self, verdicts: Sequence[Verdict], moves: Sequence[Move]) -> Settled:
         now = self.clock.now()
         for verdict in verdicts:
             self._lots.put(verdict.holding)
         moving = [verdict for verdict in verdicts if self.settlement.has_news(verdict, now)]
-        if not moving:
-            return Settled({}, {})
-        settled = await self.db.write(lambda tx: self.settlement.write(tx, moving, now))
-        if settled.legs:
-            reached(Point.PROTECTION_INTENT_COMMITTED)
-        if any(isinstance(verdict.act, Leave) for verdict in moving):
-            reached(Point.EXIT_INTENT_COMMITTED)
-        reached(Point.POSITION_STATE_COMMITTED)
+        written = [move for move in moves if move.is_written]
+        if not moving and not written:
+            return Settled()
+        settled = await self.db.write(lambda tx: self.settlement.write(tx, moving, written, now))
+        _say_what_was_reached(settled, moving, written)
         for holding in settled.holdings.values():
             self._lots.put(holding)
-        for verdict in moving:
-            if isinstance(verdict.act, Leave):
-                self.triggers.acted(verdict.holding.lot.id)
+        for lot_id in settled.acted:
+            self.triggers.acted(lot_id)
+        self.exits.recorder.announce(settled.moved)
         self.settlement.told(moving, now)
         return settled
 
     # --- sending ---------------------------------------------------------------------------------
 
-    async def _send_all(
-        self, tasks: asyncio.TaskGroup, lane: tuple[VenueName, Environment], works: Sequence[Work]
-    ) -> None:
+    async def _send_all(self, tasks: asyncio.TaskGroup, lane: Lane, works: Sequence[Work]) -> None:
         """Claim in batches that leave inside send_by, and send side by side; every key is given back."""
         held = {work.key for work in works}
         await self._guarded(tasks, held, self._claim_and_send(tasks, held, lane, works))
 
     async def _claim_and_send(
-        self, tasks: asyncio.TaskGroup, held: set[Key], lane: tuple[VenueName, Environment], works: Sequence[Work]
+        self, tasks: asyncio.TaskGroup, held: set[Key], lane: Lane, works: Sequence[Work]
     ) -> None:
-        room = self._lanes.setdefault(lane, Lane())
         for batch in in_claims(works):
-            lists = [legs for work in batch for legs in work.lists]
-            sent: dict[str | None, list[Order]] = {}
-            if lists:
-                for order in await self._claim(room, lists):
-                    sent.setdefault(order.lot_id, []).append(order)
-            for work in batch:
-                held.discard(work.key)
-                mine = [sent[legs[0].lot_id] for legs in work.lists if legs[0].lot_id in sent]
-                tasks.create_task(self._finish(tasks, room, work, mine), name=f"protect {work.key}")
+            for parcel in await self.outbound.claim(lane, batch):
+                key = parcel.work.key
+                held.discard(key)
+                tasks.create_task(self._finish(tasks, lane, parcel), name=f"protect {key}")
 
-    async def _claim(self, room: Lane, lists: Sequence[Sequence[Order]]) -> list[Order]:
-        """Claim lists, each with a slot to be sent in; the slots of those that may not be sent are given back."""
-        await room.enter(len(lists))
-        claimed: list[Order] = []
-        try:
-            claimed = await self.dispatcher.claim_protective(lists)
-        finally:
-            room.leave(len(lists) - len({order.lot_id for order in claimed}))
-        return claimed
+    async def _finish(self, tasks: asyncio.TaskGroup, lane: Lane, parcel: Parcel) -> None:
+        held = {parcel.work.key}
+        await self._guarded(tasks, held, self._send_and_ask(held, lane, parcel))
 
-    async def _finish(self, tasks: asyncio.TaskGroup, room: Lane, work: Work, lists: Sequence[Sequence[Order]]) -> None:
-        held = {work.key}
-        await self._guarded(tasks, held, self._send_and_take_down(held, room, work, lists))
-
-    async def _send_and_take_down(
-        self, held: set[Key], room: Lane, work: Work, lists: Sequence[Sequence[Order]]
-    ) -> None:
-        times = [] if work.again_at is None else [work.again_at]
-        unsent = len(lists)
-        try:
-            for legs in lists:
-                await self.dispatcher.send_protective(legs)
-                unsent -= 1
-                room.leave()
-        finally:
-            room.leave(unsent)
-        for legs, reason in work.resting:
-            retry_at = await self.exits.cancels.cancel(legs, reason)
-            times.append(retry_at or self.clock.now())
+    async def _send_and_ask(self, held: set[Key], lane: Lane, parcel: Parcel) -> None:
+        work = parcel.work
+        again_at = await self.outbound.send(lane, parcel)
         if work.halted is not None:
             await self.desk.confirm_status(*place_of(work.halted))
         if work.suspect is not None:
             await self.outside.ask(work.suspect)
         held.discard(work.key)
-        self.rounds.done(work.key, min(times, default=None))
+        self.rounds.done(work.key, earliest(work.again_at, again_at))
 
     def _in_s(self, seconds: float) -> datetime:
         return self.clock.now() + timedelta(seconds=seconds)
+
+
+def _by_place(exits: Mapping[Key, Sequence[ExitScene]]) -> dict[Place, list[Key]]:
+    """Sort accounts with exits by where they sell: what a market is asked about holds up no other."""
+    found: dict[Place, list[Key]] = {}
+    for key, scenes in exits.items():
+        order = scenes[0].latest
+        found.setdefault((order.venue, order.environment, order.symbol), []).append(key)
+    return found
+
+
+def _venue_of(verdicts: Sequence[Verdict], moves: Sequence[Move]) -> tuple[VenueName, Environment]:
+    if moves:
+        return moves[0].latest.venue, moves[0].latest.environment
+    return verdicts[0].holding.venue, verdicts[0].holding.environment
+
+
+def _say_what_was_reached(settled: Settled, moving: Sequence[Verdict], written: Sequence[Move]) -> None:
+    if settled.legs:
+        reached(Point.PROTECTION_INTENT_COMMITTED)
+    if any(isinstance(verdict.act, Leave) for verdict in moving):
+        reached(Point.EXIT_INTENT_COMMITTED)
+    if any(move.again is not None for move in written):
+        reached(Point.EXIT_AGAIN_COMMITTED)
+    reached(Point.POSITION_STATE_COMMITTED)

@@ -71,6 +71,12 @@ class Rounds:
             self._patient.setdefault(key, self.clock.monotonic() + PATIENCE_S)
         self.wake.set()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is being looked after and nothing asks to be now; what is due later may be waiting."""
+        is_wanted = any(place.is_busy or place.is_queued for place in self._places.values())
+        return not (is_wanted or self._patient)
+
     def take(self, limit: int) -> list[Key]:
         """Return keys that want work, oldest wish first; each must come back through `done`."""
         self._queue_due()

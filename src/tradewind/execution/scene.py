@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from tradewind.core.ids import OrderId
 from tradewind.core.order import IntentKind, Leg, OrderState
 from tradewind.execution import intent_store, record_store, store
-from tradewind.execution.intent_store import Intent
+from tradewind.execution.exit_scene import ExitScene, see_exits
 from tradewind.execution.rounds import Key
+from tradewind.execution.sell_book import SellBook
 from tradewind.execution.store import Stored
 from tradewind.infra.db import Tx
 from tradewind.portfolio.holding import Holding
@@ -42,18 +43,23 @@ class Scenes:
     """Everything at some accounts and symbols: open lots, and exits that are not done."""
 
     lots: dict[Key, list[LotScene]]
-    exits: dict[Key, list[Intent]]
+    exits: dict[Key, list[ExitScene]]
 
 
 def see(tx: Tx, keys: Collection[Key]) -> Scenes:
     """Read lots, orders and exits of these accounts and symbols."""
     wanted = set(keys)
     accounts = sorted({account_id for account_id, _ in wanted})
-    exits: dict[Key, list[Intent]] = {}
-    for intent in intent_store.list_open_of(tx, EXIT_KINDS, accounts):
-        key = (intent.account_id, intent.symbol)
-        if key in wanted:
-            exits.setdefault(key, []).append(intent)
+    intents = [
+        intent
+        for intent in intent_store.list_open_of(tx, EXIT_KINDS, accounts)
+        if (intent.account_id, intent.symbol) in wanted
+    ]
+    exits: dict[Key, list[ExitScene]] = {}
+    if intents:
+        book = SellBook.read(tx, {(intent.account_id, intent.symbol) for intent in intents})
+        for exit_scene in see_exits(book, intents):
+            exits.setdefault((exit_scene.intent.account_id, exit_scene.intent.symbol), []).append(exit_scene)
     held = [each for each in open_lots(tx, account_ids=accounts) if (each.lot.account_id, each.lot.symbol) in wanted]
     lots: dict[Key, list[LotScene]] = {}
     for scene in _scenes(tx, held):

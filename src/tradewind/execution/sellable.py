@@ -21,11 +21,13 @@ from tradewind.core.instrument import Instrument
 from tradewind.core.money import EXACT, NOTHING, ZERO, Asset, Price, Quantity
 from tradewind.core.order import RESTING, IntentKind, Leg, Order, OrderState, Side
 from tradewind.core.position import Lot, SellPart, parts_after, parts_within, sellable, split_sell, take_free
-from tradewind.execution import intent_store, parts_store, store
+from tradewind.execution import intent_store, store
+from tradewind.execution.rounds import Key
 from tradewind.execution.scope import sell_scope
+from tradewind.execution.sell_book import SellBook
 from tradewind.execution.store import Stored
 from tradewind.infra.db import Tx
-from tradewind.portfolio.service import Portfolio, balances_of, open_lots
+from tradewind.portfolio.service import balances_of, open_lots
 
 
 class Hold(StrEnum):
@@ -83,40 +85,39 @@ def sells_open(orders: Sequence[Stored]) -> list[Quantity]:
 
 def coverages(tx: Tx, lists: Sequence[Sequence[Order]], now: datetime) -> list[Coverage]:
     """Say of each list of protective legs whether its lot still holds what they would sell, beside our other sells."""
-    accounts = sorted({legs[0].account_id for legs in lists})
-    if not accounts:
-        return []
-    held = {each.lot.id: each.lot for each in open_lots(tx, account_ids=accounts, lock=True)}
-    sells = store.list_sells_unsettled(tx, accounts)
-    claimed = [each for each in sells if each.order.state is not OrderState.INTENDED and touches_lots(tx, each.order)]
+    book = SellBook.read(tx, {(legs[0].account_id, legs[0].symbol) for legs in lists}, lock=True)
+    sells = [each for found in book.orders.values() for each in found if each.order.side is Side.SELL]
+    claimed = [each for each in sells if each.order.state is not OrderState.INTENDED and book.touches_lots(each.order)]
     taken: dict[LotId, Quantity] = {}
-    for part in parts_open(tx, claimed):
+    for part in parts_open(book, claimed):
         taken[part.lot_id] = taken.get(part.lot_id, NOTHING) + part.quantity
-    due = [each.order for each in sells if _is_due_exit(each.order, now)]
-    return [_coverage(tx, legs[0], held, taken, due) for legs in lists]
+    due: dict[Key, list[Order]] = {}
+    for each in sells:
+        if _is_due_exit(each.order, now):
+            due.setdefault((each.order.account_id, each.order.symbol), []).append(each.order)
+    return [_coverage(book, legs[0], taken, due) for legs in lists]
 
 
 def _coverage(
-    tx: Tx, leg: Order, held: Mapping[LotId, Lot], taken: Mapping[LotId, Quantity], due: Sequence[Order]
+    book: SellBook, leg: Order, taken: Mapping[LotId, Quantity], due: Mapping[Key, Sequence[Order]]
 ) -> Coverage:
     assert leg.lot_id is not None
     assert leg.quantity is not None
-    lot = held.get(LotId(leg.lot_id))
+    key = (leg.account_id, leg.symbol)
+    lot = next((each.lot for each in book.lots.get(key, ()) if each.lot.id == leg.lot_id), None)
     if lot is None:
         return Coverage.SHORT
-    if any(_takes_from(tx, order, lot) for order in due):
+    if any(_takes_from(book, order, lot) for order in due.get(key, ())):
         return Coverage.EXIT_FIRST
     free = sellable(lot.quantity, [taken.get(lot.id, NOTHING)])
     return Coverage.WHOLE if free >= leg.quantity else Coverage.SHORT
 
 
-def _takes_from(tx: Tx, order: Order, lot: Lot) -> bool:
-    """Say whether an exit may take from a lot."""
-    if (order.account_id, order.symbol) != (lot.account_id, lot.symbol):
-        return False
+def _takes_from(book: SellBook, order: Order, lot: Lot) -> bool:
+    """Say whether an exit of the same account and symbol may take from a lot."""
     if order.lot_id is not None:
         return order.lot_id == lot.id
-    scope = sell_scope(order, intent_store.load_intent(tx, order.intent_id))
+    scope = book.scope_of(order)
     is_source = scope.source_id is None or scope.source_id == lot.source_id
     return scope.touches_lots and is_source and scope.includes(lot)
 
@@ -125,15 +126,14 @@ def _is_due_exit(order: Order, now: datetime) -> bool:
     return order.leg is Leg.EXIT and order.state is OrderState.INTENDED and order.release_at <= now
 
 
-def parts_open(tx: Tx, orders: Sequence[Stored]) -> list[SellPart]:
+def parts_open(book: SellBook, orders: Sequence[Stored]) -> list[SellPart]:
     """Return what our sells may still take, lot by lot; the legs of one list hold the same coins once."""
     sells = [each for each in orders if each.order.side is Side.SELL and each.order.quantity is not None]
-    fixed = parts_store.list_parts(tx, [each.order.id for each in sells if each.order.lot_id is None])
     resting: dict[tuple[str, LotId], Quantity] = {}
     unbooked: dict[tuple[str, LotId], Quantity] = {}
     for stored in sells:
         order = stored.order
-        left = _parts_left(tx, stored, fixed.get(order.id))
+        left = _parts_left(book, stored)
         missing = Quantity(max(ZERO, EXACT.subtract(order.executed.value, stored.booked)))
         name = order.list_client_id or order.id
         for part in parts_within(left, missing):
@@ -145,36 +145,35 @@ def parts_open(tx: Tx, orders: Sequence[Stored]) -> list[SellPart]:
     return [SellPart(key[1], resting.get(key, NOTHING) + unbooked.get(key, NOTHING)) for key in keys]
 
 
-def _parts_left(tx: Tx, stored: Stored, fixed: Sequence[SellPart] | None) -> tuple[SellPart, ...]:
+def _parts_left(book: SellBook, stored: Stored) -> tuple[SellPart, ...]:
     """What of a sell's parts is not booked yet."""
     order = stored.order
     assert order.quantity is not None
     if order.lot_id is not None:
         return parts_after([SellPart(LotId(order.lot_id), order.quantity)], Quantity(stored.booked))
-    if fixed is not None:
-        return parts_after(fixed, Quantity(stored.booked))
+    if order.id in book.parts:
+        return parts_after(book.parts[order.id], Quantity(stored.booked))
     # Claimed by a release that fixed no parts: it is booked oldest lot first.
-    scope = sell_scope(order, intent_store.load_intent(tx, order.intent_id))
     left = Quantity(max(ZERO, EXACT.subtract(order.quantity.value, stored.booked)))
-    return split_sell([each.lot for each in Portfolio.lots_in(tx, scope)], left).parts
+    return split_sell([each.lot for each in book.lots_in(book.scope_of(order))], left).parts
 
 
-def allocate_exit(tx: Tx, order: Order, market: Market) -> Allocation | Hold:
+def allocate_exit(book: SellBook, order: Order, market: Market) -> Allocation | Hold:
     """Fix how much an exit sells now, and out of which lots; under the account's row lock."""
-    scope = sell_scope(order, intent_store.load_intent(tx, order.intent_id))
+    scope = book.scope_of(order)
     if not scope.touches_lots:
-        return _of_other_coins(tx, order, market)
-    lots = [each.lot for each in Portfolio.lots_in(tx, scope)]
+        return _of_other_coins(book.tx, order, market)
+    lots = [each.lot for each in book.lots_in(scope)]
     held = total(lot.quantity for lot in lots)
     if not held.is_positive:
         return Hold.NOTHING_HELD
     wanted = held if order.quantity is None else min(held, order.quantity)
     if not _is_sellable(market, wanted):
         return Hold.DUST
-    others = _other_sells(tx, order, {order.id})
-    parts = take_free(lots, parts_open(tx, others), wanted)
+    others = _other_sells(book, order, {order.id})
+    parts = take_free(lots, parts_open(book, others), wanted)
     # A sell whose lot has shrunk under it takes from other lots: so the sum is looked at, too.
-    everything = Portfolio.lots_in(tx, replace(scope, lot_id=None, source_id=None, until_seq=None))
+    everything = book.lots_in(replace(scope, lot_id=None, source_id=None, until_seq=None))
     free = sellable(total(each.lot.quantity for each in everything), sells_open(others))
     quantity = _capped(market.instrument, min(total(part.quantity for part in parts), free))
     if not _is_sellable(market, quantity):
@@ -224,12 +223,12 @@ def _of_other_coins(tx: Tx, order: Order, market: Market) -> Allocation | Hold:
     return Allocation(order.quantity) if is_there else Hold.NOTHING_HELD
 
 
-def _other_sells(tx: Tx, order: Order, mine: Collection[OrderId]) -> list[Stored]:
+def _other_sells(book: SellBook, order: Order, mine: Collection[OrderId]) -> list[Stored]:
     """Sells that may take coins by themselves. One that stands INTENDED may not: it is counted when it is
     claimed, under the same lock, and two that wait would otherwise wait for each other (ADR 0012)."""
-    unsettled = store.list_unsettled(tx, order.account_id, order.symbol)
+    unsettled = book.unsettled(order.account_id, order.symbol)
     sells = [each for each in unsettled if each.order.side is Side.SELL and each.order.id not in mine]
-    return [each for each in sells if each.order.state is not OrderState.INTENDED and touches_lots(tx, each.order)]
+    return [each for each in sells if each.order.state is not OrderState.INTENDED and book.touches_lots(each.order)]
 
 
 def _sold_meanwhile(

@@ -9,12 +9,13 @@ from datetime import datetime, timedelta
 from tradewind.core.order import Order
 from tradewind.core.protection import PositionState
 from tradewind.execution.desk import Desk
-from tradewind.execution.exits import ExitDesk
+from tradewind.execution.exits import Departure, ExitDesk, Move
 from tradewind.execution.incidents import tell_of_lot
 from tradewind.execution.intent_store import Intent
 from tradewind.execution.journal import Journal
 from tradewind.execution.native import draw_up
-from tradewind.execution.verdicts import Leave, Put, Verdict
+from tradewind.execution.outcomes import Moved
+from tradewind.execution.verdicts import Hurry, Leave, Put, Verdict
 from tradewind.execution.words import position_note
 from tradewind.infra import outbox
 from tradewind.infra.db import Tx
@@ -28,10 +29,15 @@ _TELL_UNPROTECTED = timedelta(seconds=5)
 
 @dataclass(slots=True)
 class Settled:
-    """What a transaction wrote: lots as they are now, and orders to be claimed, by lot."""
+    """What a transaction wrote: lots as they are now, and orders to be claimed, by lot.
 
-    holdings: dict[str, Holding]
-    legs: dict[str, Sequence[Order]]
+    `acted` are lots whose reached level has led to something: an exit recorded, or one that waited let go.
+    """
+
+    holdings: dict[str, Holding] = field(default_factory=dict)
+    legs: dict[str, Sequence[Order]] = field(default_factory=dict)
+    acted: list[str] = field(default_factory=list)
+    moved: list[Moved] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -50,21 +56,33 @@ class Settlement:
         if verdict.state is not PositionState.UNPROTECTED:
             self._told.discard(holding.lot.id)
         has_moved = (holding.state, holding.state_reason) != (verdict.state.value, verdict.reason)
-        is_written = isinstance(verdict.act, Put | Leave) or verdict.raised is not None
+        is_written = isinstance(verdict.act, Put | Leave | Hurry) or verdict.raised is not None
         return has_moved or is_written or self._is_to_be_told(verdict, now)
 
-    def write(self, tx: Tx, verdicts: Sequence[Verdict], now: datetime) -> Settled:
-        """Write states, raised stops, new protective orders, exits and what is told."""
+    def write(self, tx: Tx, verdicts: Sequence[Verdict], moves: Sequence[Move], now: datetime) -> Settled:
+        """Write how exits go on; states, raised stops, new protective orders, new exits and what is told."""
+        denied = self.exits.write(tx, moves, now)
         changed = set_states(tx, {each.holding.lot.id: (each.state, each.reason) for each in verdicts}, now)
         raised = {each.holding.lot.id: each.raised for each in verdicts if each.raised is not None}
         changed.update(raise_stops(tx, raised) if raised else {})
-        legs = self._draw_up(tx, verdicts, now)
+        settled = Settled({str(lot_id): each for lot_id, each in changed.items()}, self._draw_up(tx, verdicts, now))
+        settled.moved += denied
+        self._leave(tx, verdicts, settled, now)
         for verdict in verdicts:
-            if isinstance(verdict.act, Leave):
-                self.exits.record(tx, verdict.holding, verdict.act.cause, verdict.act.detail, now)
             self._tell(tx, verdict, now)
         outbox.append(tx, [position_note(holding, now) for holding in changed.values()], now)
-        return Settled({str(lot_id): holding for lot_id, holding in changed.items()}, legs)
+        return settled
+
+    def _leave(self, tx: Tx, verdicts: Sequence[Verdict], settled: Settled, now: datetime) -> None:
+        """Record the exits that are wanted, and let those go that a level reached meanwhile wants at once."""
+        wanted = [
+            Departure(each.holding, each.act.cause, each.act.detail) for each in verdicts if isinstance(each.act, Leave)
+        ]
+        settled.acted += self.exits.record_all(tx, wanted, now) if wanted else []
+        for verdict in verdicts:
+            if isinstance(verdict.act, Hurry):
+                settled.moved += self.exits.hurry(tx, verdict.act.waiting, verdict.act.cause, now)
+                settled.acted.append(verdict.holding.lot.id)
 
     def told(self, verdicts: Iterable[Verdict], now: datetime) -> None:
         """What was written is committed: it need not be told again."""

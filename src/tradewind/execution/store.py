@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -39,6 +39,7 @@ from tradewind.infra import bulk
 from tradewind.infra.db import Tx
 
 _ENDED_WORDS = tuple(sorted(state.value for state in ENDED))
+_ACCOUNT, _SYMBOL, _STATE = (NAMES.index(name) for name in ("account_id", "symbol", "state"))
 
 
 class LaterRelease(NotFound):
@@ -151,6 +152,39 @@ def list_unsettled_of(tx: Tx, account_id: AccountId) -> list[Stored]:
     return [stored for stored in found if not stored.order.is_ended or stored.lacks_fills]
 
 
+def list_unsettled_at(tx: Tx, places: Collection[tuple[AccountId, str]]) -> list[Stored]:
+    """As `list_unsettled`, for many accounts and markets at once. Raises LaterRelease."""
+    if not places:
+        return []
+    rows = bulk.select_where(
+        tx,
+        orders,
+        NAMES,
+        orders.c.account_id.in_(sorted({account_id for account_id, _ in places})),
+        or_(orders.c.state.not_in(_ENDED_WORDS), orders.c.executed != orders.c.booked),
+    )
+    found = [_demanded(row) for row in rows if (row[_ACCOUNT], row[_SYMBOL]) in places]
+    unsettled = [stored for stored in found if not stored.order.is_ended or stored.lacks_fills]
+    return sorted(unsettled, key=lambda stored: (stored.order.created_at, stored.order.id))
+
+
+def list_of_intents(tx: Tx, intent_ids: Sequence[IntentId], leg: Leg) -> list[Stored]:
+    """Read all generations of one leg of these intents. Raises LaterRelease."""
+    rows = bulk.select_where(tx, orders, NAMES, orders.c.intent_id.in_(list(intent_ids)), orders.c.leg == leg.value)
+    return [_demanded(row) for row in rows]
+
+
+def _demanded(row: Sequence[Any]) -> Stored:
+    """Read an order by position. Raises LaterRelease."""
+    stored = from_values_if_readable(row)
+    if stored is None:
+        raise LaterRelease(
+            "order_of_later_release",
+            f"Order {row[0]} was written by a later release ({row[_STATE]}); its market is left alone.",
+        )
+    return stored
+
+
 def list_sells_after(tx: Tx, account_id: AccountId, symbol: str, since: datetime) -> list[Stored]:
     """Read an account's sells that have not ended, or ended at or after a time. Raises LaterRelease."""
     query = select(orders).where(
@@ -188,20 +222,10 @@ def list_of_lot(tx: Tx, lot_id: str) -> list[Stored]:
 
 
 def list_of_lots(tx: Tx, lot_ids: Sequence[str], legs: Iterable[Leg]) -> list[Stored]:
-    """Read all orders of some legs that name one of these lots, oldest first."""
-    query = select(orders).where(orders.c.lot_id.in_(list(lot_ids)), orders.c.leg.in_([leg.value for leg in legs]))
-    return _all_of(tx.execute(query.order_by(orders.c.created_at, orders.c.id)))
-
-
-def list_sells_unsettled(tx: Tx, account_ids: Sequence[AccountId]) -> list[Stored]:
-    """Read sells of these accounts that have not ended, or of which not every fill is booked."""
-    query = select(orders).where(
-        orders.c.account_id.in_(list(account_ids)),
-        orders.c.side == Side.SELL.value,
-        or_(orders.c.state.not_in(_ENDED_WORDS), orders.c.executed != orders.c.booked),
-    )
-    found = _all_of(tx.execute(query.order_by(orders.c.created_at, orders.c.id)))
-    return [stored for stored in found if not stored.order.is_ended or stored.lacks_fills]
+    """Read all orders of some legs that name one of these lots, oldest first. Raises LaterRelease."""
+    words = [leg.value for leg in legs]
+    rows = bulk.select_where(tx, orders, NAMES, orders.c.lot_id.in_(list(lot_ids)), orders.c.leg.in_(words))
+    return sorted(map(_demanded, rows), key=lambda stored: (stored.order.created_at, stored.order.id))
 
 
 def list_entries_undone(tx: Tx, source_id: SourceId, base: Asset) -> list[Stored]:

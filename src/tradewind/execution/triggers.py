@@ -44,6 +44,8 @@ class Triggers:
     _bare_targets: set[str] = field(default_factory=set)
     # Reached while the watch alone stood: that counts even if the price comes back before anything is sent.
     _pending: dict[str, ExitCause] = field(default_factory=dict)
+    # What was reached and has led to an exit, recorded or hurried on, until the price leaves it.
+    _acted: dict[str, set[ExitCause]] = field(default_factory=dict)
     _fired: dict[str, Fired] = field(default_factory=dict)
 
     def arm(self, holding: Holding, raise_at: Price | None = None) -> None:
@@ -54,7 +56,7 @@ class Triggers:
     def disarm(self, lot_id: str) -> None:
         """Stop watching a lot and forget what was seen of it (idempotent)."""
         self.watch.disarm(lot_id)
-        for known in (self._reached, self._pending, self._guards):
+        for known in (self._reached, self._pending, self._guards, self._acted):
             known.pop(lot_id, None)
         self._bare_targets.discard(lot_id)
 
@@ -74,6 +76,7 @@ class Triggers:
         reached = self._reached.setdefault(crossing.lot_id, {})
         if not crossing.is_reached:
             reached.pop(cause, None)
+            self._acted.get(crossing.lot_id, set()).discard(cause)
             return False
         reached[cause] = self.clock.monotonic()
         if self._is_guarded(crossing.lot_id, cause, crossing.price):
@@ -96,6 +99,15 @@ class Triggers:
             return ExitCause.TARGET
         return ExitCause.TIME if is_time_up(holding.lot, self.clock.now()) else None
 
+    def hurries(self, holding: Holding) -> ExitCause | None:
+        """Return why an exit that waits for its next try must go now: once for each time a level is reached."""
+        lot_id = holding.lot.id
+        if lot_id in self._pending:
+            return self._pending[lot_id]
+        cause = self.due(holding)
+        is_new = cause in self._reached.get(lot_id, {}) and cause not in self._acted.get(lot_id, set())
+        return cause if is_new else None
+
     def escalates_in_s(self, holding: Holding) -> float | None:
         """Return how long a resting stop that was reached still has; None if none has or its time is over."""
         since = self._reached.get(holding.lot.id, {}).get(ExitCause.STOP)
@@ -110,8 +122,10 @@ class Triggers:
         return list(self._fired.values())
 
     def acted(self, lot_id: str) -> None:
-        """The exit is recorded: what was seen has had its effect."""
+        """An exit is recorded, or one that waited goes now: what was seen has had its effect."""
         self._pending.pop(lot_id, None)
+        if lot_id in self._reached:
+            self._acted.setdefault(lot_id, set()).update(self._reached[lot_id])
 
     def _is_guarded(self, lot_id: str, cause: ExitCause, price: Price) -> bool:
         """A trailing stop may have gone up further than the one at the venue: in between the watch acts."""

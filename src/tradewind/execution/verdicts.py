@@ -20,6 +20,14 @@ class Leave:
 
 
 @dataclass(frozen=True, slots=True)
+class Hurry:
+    """A level was reached while an exit of the lot waits for its next try: let it go now."""
+
+    cause: ExitCause
+    waiting: Order
+
+
+@dataclass(frozen=True, slots=True)
 class Put:
     """Record new protective orders and send them; `past` are the lot's earlier ones."""
 
@@ -54,7 +62,7 @@ class Verdict:
     holding: Holding
     state: PositionState
     reason: str | None
-    act: Leave | Put | Send | TakeDown | AskForCoins | None = None
+    act: Leave | Hurry | Put | Send | TakeDown | AskForCoins | None = None
     again_at: datetime | None = None
     raised: Lot | None = None
     notice: str | None = None
@@ -62,7 +70,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class ExitSeen:
-    """An exit that covers the lot: whether it is selling now, or waits (for the market, or after a failed try)."""
+    """An exit that covers the lot: whether it is selling now, or waits (for the market, or after a failed try).
+
+    `waiting` is its next try where nothing but our own back-off holds that up.
+    """
 
     is_selling: bool
     is_halted: bool
+    waiting: Order | None = None
