@@ -20,7 +20,7 @@ from tradewind.execution.store import Stored
 
 def _claim_exit(desk: Desk, order: Order) -> Claim:
     return desk.db.write_now(
-        lambda tx: desk.journal.claim_exit(tx, order.id, Market(BTCUSDT, None), venue_now, desk.clock.now())
+        lambda tx: desk.journal.claim_exits(tx, {order.id: Market(BTCUSDT, None)}, venue_now, desk.clock.now())
     )
 
 

@@ -43,8 +43,8 @@ _ACTS: dict[str, Callable[[Stage], object]] = {
         lambda tx: stage.journal.claim_protective(tx, [[OrderId(stage.ids.new())]], venue_now, stage.clock.now())
     ),
     "claims an exit": lambda stage: stage.db.write_now(
-        lambda tx: stage.journal.claim_exit(
-            tx, stage.order("a/1", Leg.EXIT)[1].id, Market(BTCUSDT, None), venue_now, stage.clock.now()
+        lambda tx: stage.journal.claim_exits(
+            tx, {stage.order("a/1", Leg.EXIT)[1].id: Market(BTCUSDT, None)}, venue_now, stage.clock.now()
         )
     ),
     "records a sell": lambda stage: stage.record("a/1", Leg.EXIT),

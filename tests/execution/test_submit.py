@@ -98,7 +98,7 @@ async def test_fault_60_claimed_entry_when_stopped_before_it_is_written_then_den
         lot = desk.bought()
         (claimed,) = desk.claim(desk.entry())
         leaving, market, now = desk.exit(lot_id=lot.lot.id), Market(BTCUSDT, None), desk.clock.now()
-        claim = desk.db.write_now(lambda tx: desk.journal.claim_exit(tx, leaving.id, market, venue_now, now))
+        claim = desk.db.write_now(lambda tx: desk.journal.claim_exits(tx, {leaving.id: market}, venue_now, now))
         latch.ask(PLATFORM)
         (outcome,) = await submitter.send(claimed)
         assert outcome.event == Denied(desk.clock.now(), "stopped")

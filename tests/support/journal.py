@@ -81,7 +81,9 @@ class Desk:
     def claim_exit(self, order: Order) -> Claim:
         """Fix an exit's quantity and lots, and claim it."""
         market = Market(BTCUSDT, None)
-        return self.db.write_now(lambda tx: self.journal.claim_exit(tx, order.id, market, venue_now, self.clock.now()))
+        return self.db.write_now(
+            lambda tx: self.journal.claim_exits(tx, {order.id: market}, venue_now, self.clock.now())
+        )
 
     def leg(self, lot: Holding, leg: Leg, *, list_id: str = "twlist", quantity: str | None = None) -> Order:
         """Record one leg of a protective list, INTENDED."""

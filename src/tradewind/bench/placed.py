@@ -74,6 +74,21 @@ def filled_order(params: dict[str, str], order_id: int, quantity: bytes, spent: 
     }
 
 
+def list_answer(params: dict[str, str], legs: list[dict[str, Any]], status: str, state: str) -> bytes:
+    """Write the answer about a list, placed or cancelled."""
+    answer = {
+        "orderListId": legs[0]["orderListId"],
+        "contingencyType": "OCO",
+        "listStatusType": status,
+        "listOrderStatus": state,
+        "listClientOrderId": params["listClientOrderId"],
+        "transactionTime": legs[0]["time"],
+        "symbol": params["symbol"],
+        "orderReports": legs,
+    }
+    return json.dumps(answer).encode("ascii")
+
+
 def _trade(order: dict[str, Any]) -> dict[str, Any]:
     """The one execution of a filled order; it has the order's number."""
     return {

@@ -25,7 +25,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tradewind.bench.keys import is_signed, uid_of
 from tradewind.bench.now import CLOCK, to_ms
-from tradewind.bench.placed import PlacedOrders, filled_order
+from tradewind.bench.placed import PlacedOrders, filled_order, list_answer
 
 # Two, so that a first signal may warm the platform up and a second one be measured.
 BASES = ("BTC", "ETH")
@@ -198,14 +198,14 @@ class Venue:
                 }
             )
         self._of(api_key).keep_list(params["listClientOrderId"], legs)
-        return _list_answer(params, legs, "EXEC_STARTED", "EXECUTING")
+        return list_answer(params, legs, "EXEC_STARTED", "EXECUTING")
 
     def _cancelled_list(self, api_key: bytes, query: bytes) -> bytes:
         params = _params(query)
         legs = self._of(api_key).cancel_list(params.get("listClientOrderId", ""))
         if not legs:
             return self._reply(400, b'{"code":-2011,"msg":"Unknown order sent."}')
-        return self._reply(200, _list_answer(params, legs, "ALL_DONE", "ALL_DONE"))
+        return self._reply(200, list_answer(params, legs, "ALL_DONE", "ALL_DONE"))
 
     def _one_order(self, api_key: bytes, query: bytes) -> bytes:
         found = self._of(api_key).find(_params(query))
@@ -293,20 +293,6 @@ class _Connection(asyncio.Protocol):
 
 def _params(body: bytes) -> dict[str, str]:
     return dict(parse_qsl(body.decode("ascii")))
-
-
-def _list_answer(params: dict[str, str], legs: list[dict[str, Any]], status: str, state: str) -> bytes:
-    answer = {
-        "orderListId": legs[0]["orderListId"],
-        "contingencyType": "OCO",
-        "listStatusType": status,
-        "listOrderStatus": state,
-        "listClientOrderId": params["listClientOrderId"],
-        "transactionTime": legs[0]["time"],
-        "symbol": params["symbol"],
-        "orderReports": legs,
-    }
-    return json.dumps(answer).encode("ascii")
 
 
 @lru_cache(maxsize=1_024)

@@ -32,9 +32,9 @@ from tradewind.execution.outcomes import Moved, Outcome
 from tradewind.execution.owner import Owner
 from tradewind.execution.scope import event_row
 from tradewind.execution.sell_book import SellBook
-from tradewind.execution.sellable import Coverage, Hold, Market, allocate_exit, coverages
+from tradewind.execution.sellable import Allocation, Coverage, Hold, Market, allocate_exit, coverages
 from tradewind.execution.stops import EPOCH_KEY, stopped_entries
-from tradewind.execution.words import order_note
+from tradewind.execution.words import decision_note, order_note
 from tradewind.infra import outbox
 from tradewind.infra.db import Tx
 from tradewind.infra.ids import Ids
@@ -111,7 +111,7 @@ class Journal:
         record_store.insert_decisions(tx, [each.decision for each in decided])
         intent_store.insert_intents(tx, intents)
         store.insert_orders(tx, orders)
-        notes = [_decision_note(each.decision, now) for each in decided]
+        notes = [decision_note(each.decision, now) for each in decided]
         outbox.append(tx, [*notes, *map(order_note, orders)], now)
         store.bump_exposure(tx, [order.account_id for order in orders])
         return orders
@@ -156,8 +156,7 @@ class Journal:
             steps.append((order, Denied(now, reason) if reason else self._claimed(order, venue_now, now)))
         moved = self._move_all(tx, steps, now)
         reached(Point.ENTRY_CLAIM_WRITTEN)
-        sent = tuple(move.after for move in moved if move.after.state is OrderState.SENT)
-        return Claim(sent, tuple(move for move in moved if move.after.state is OrderState.DENIED))
+        return _claim_of(moved)
 
     def claim_protective(
         self, tx: Tx, groups: Sequence[Collection[OrderId]], venue_now: VenueNow, now: datetime
@@ -184,54 +183,35 @@ class Journal:
                 steps += [(order, Denied(now, "position_changed")) for order in legs]
         moved = self._move_all(tx, steps, now)
         reached(Point.PROTECTION_CLAIM_WRITTEN)
-        sent = tuple(move.after for move in moved if move.after.state is OrderState.SENT)
-        return Claim(sent, tuple(move for move in moved if move.after.state is OrderState.DENIED))
-
-    def claim_exit(self, tx: Tx, order_id: OrderId, market: Market, venue_now: VenueNow, now: datetime) -> Claim:
-        """As `claim_exits`, for one."""
-        return self.claim_exits(tx, {order_id: market}, venue_now, now)
+        return _claim_of(moved)
 
     def claim_exits(self, tx: Tx, wanted: Mapping[OrderId, Market], venue_now: VenueNow, now: datetime) -> Claim:
         """Fix the quantity and lots of exits from what may be sold now, and claim them.
 
-        Nothing held, or dust, is DENIED. Where another sell of ours is under way the exit stays INTENDED, and so does
-        a second one of the same account: it is looked at again when what the first one takes is on disk.
+        Nothing held, or dust, is DENIED. Where another sell of ours is under way, or goes out of the same account in
+        this claim, the exit stays INTENDED.
         """
         self.owner.demand(tx)
         found = store.find_orders(tx, wanted, lock=True)
         first: dict[AccountId, Order] = {}
-        for order in (found[order_id].order for order_id in wanted if order_id in found):
+        for order in (found[each].order for each in wanted if each in found):
             if order.state is OrderState.INTENDED and order.release_at <= now:
                 first.setdefault(order.account_id, order)
-        due = list(first.values())
-        # Two claims of one account wait for each other here: neither sees less than the other has taken.
         store.exposure_versions(tx, sorted(first), lock=True)
-        book = SellBook.read(tx, {(order.account_id, order.symbol) for order in due}, lock=True)
-        steps: list[tuple[Order, OrderEvent]] = []
+        book = SellBook.read(tx, {(order.account_id, order.symbol) for order in first.values()}, lock=True)
         parts: dict[OrderId, tuple[SellPart, ...]] = {}
-        for order in due:
-            event, fixed = self._exit_step(book, order, wanted[order.id], venue_now, now)
-            if event is None:
-                continue
-            steps.append((order, event))
-            if order.lot_id is None:
-                parts[order.id] = fixed
+        steps: list[tuple[Order, OrderEvent]] = []
+        for order in first.values():
+            sale = allocate_exit(book, order, wanted[order.id])
+            if isinstance(sale, Allocation):
+                steps.append((order, self._claimed(order, venue_now, now, sale.quantity)))
+                parts |= {order.id: sale.parts} if order.lot_id is None else {}
+            elif sale is not Hold.OTHER_SELL:
+                steps.append((order, Denied(now, sale.value)))
         parts_store.replace_all(tx, parts)
         moved = self._move_all(tx, steps, now)
         reached(Point.EXIT_CLAIM_WRITTEN)
-        sent = tuple(move.after for move in moved if move.after.state is OrderState.SENT)
-        return Claim(sent, tuple(move for move in moved if move.after.state is OrderState.DENIED))
-
-    def _exit_step(
-        self, book: SellBook, order: Order, market: Market, venue_now: VenueNow, now: datetime
-    ) -> tuple[OrderEvent | None, tuple[SellPart, ...]]:
-        """What becomes of an exit at its claim (None: it waits), and which lots it takes from."""
-        found = allocate_exit(book, order, market)
-        if found is Hold.OTHER_SELL:
-            return None, ()
-        if isinstance(found, Hold):
-            return Denied(now, found.value), ()
-        return self._claimed(order, venue_now, now, found.quantity), found.parts
+        return _claim_of(moved)
 
     def claim_all(self, tx: Tx, found: Sequence[Order], venue_now: VenueNow, now: datetime) -> list[Order]:
         """INTENDED -> SENT for orders that may have left in a part of the journal that is gone; nothing is sent."""
@@ -351,6 +331,11 @@ class Journal:
         return moved
 
 
+def _claim_of(moved: Sequence[Moved]) -> Claim:
+    sent = tuple(move.after for move in moved if move.after.state is OrderState.SENT)
+    return Claim(sent, tuple(move for move in moved if move.after.state is OrderState.DENIED))
+
+
 def next_generation(order: Order, ids: Ids, at: datetime, **changes: Any) -> Order:
     """The same intent and leg once more, under a new id, INTENDED from the start."""
     generation = order.generation + 1
@@ -400,17 +385,3 @@ def new_order(
         source_id=intent.source_id,
         **fields,
     )
-
-
-def _decision_note(row: Mapping[str, Any], now: datetime) -> Note:
-    payload = {
-        "id": row["id"],
-        "rev": 0,
-        "at": now.isoformat(),
-        "signal_id": row["signal_id"],
-        "account_id": row["account_id"],
-        "verdict": row["verdict"],
-        "reason": row["reason"],
-        "confidence_pct": row["confidence_pct"],
-    }
-    return Note("decision", row["user_id"], payload)

@@ -5,6 +5,7 @@ Amounts are strings, times are ISO 8601 in UTC, PAPER, TESTNET or LIVE stands on
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -63,6 +64,21 @@ def order_note(order: Order) -> Note:
 def position_note(holding: Holding, now: datetime) -> Note:
     """The stream event of a lot that changed."""
     return Note("position", holding.user_id, {**lot_view(holding), "at": now.isoformat()})
+
+
+def decision_note(row: Mapping[str, Any], now: datetime) -> Note:
+    """The stream event of a decision."""
+    payload = {
+        "id": row["id"],
+        "rev": 0,
+        "at": now.isoformat(),
+        "signal_id": row["signal_id"],
+        "account_id": row["account_id"],
+        "verdict": row["verdict"],
+        "reason": row["reason"],
+        "confidence_pct": row["confidence_pct"],
+    }
+    return Note("decision", row["user_id"], payload)
 
 
 def _time(moment: datetime | None) -> str | None:
