@@ -20,7 +20,7 @@ from tradewind.core.depth import DepthRules
 from tradewind.core.errors import NotFound
 from tradewind.core.ids import AccountId, OrderId
 from tradewind.core.instrument import Instrument
-from tradewind.core.order import RESTING, Order, OrderState
+from tradewind.core.order import RESTING, Leg, Order, OrderState
 from tradewind.execution.account_look import AccountLook, Followed
 from tradewind.execution.adoption import Adoption
 from tradewind.execution.apply import Applier
@@ -69,6 +69,7 @@ _GUARD_S = 0.2
 # A SENT order of this process without an outcome after send_by + request timeout + this is in doubt.
 _OVERDUE_S = 2.0
 _SWEEP_S = 5.0
+_SENT_AT_ONCE = tuple(leg for leg in Leg if leg not in (Leg.ENTRY, Leg.TEST))
 # A venue's words for a refusal by a rule of the market: ours may be out of date.
 _RULE_REFUSALS = ("filter", "market_closed", "symbol_unknown", "price_not", "quantity_not", "notional_not", "type_not")
 
@@ -190,8 +191,10 @@ class Engine:
         while True:
             await self.clock.sleep(_SWEEP_S)
             before = self.clock.now() - timedelta(seconds=_SWEEP_S)
+            # In the middle of a fan-out thousands of entries wait their turn, and the dispatcher has them in sight.
+            legs = _SENT_AT_ONCE if self.dispatcher.is_pressed else tuple(Leg)
             try:
-                overdue = await self.db.read(partial(self.journal.overdue, before=before))
+                overdue = await self.db.read(partial(self.journal.overdue, before=before, legs=legs))
                 # First what they wait for, then the telling: an alarm that cannot be written holds up nothing.
                 self.dispatcher.enqueue(overdue)
                 for order in overdue:

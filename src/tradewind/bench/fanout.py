@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from tradewind.bench.child import Place
 from tradewind.bench.keys import Key
 from tradewind.bench.now import CLOCK
 from tradewind.bench.population import Population, populate
+from tradewind.bench.profile import Profile
 from tradewind.bench.watcher import Watcher, cpu_s
 from tradewind.config import Settings
 from tradewind.config.settings import DepthSettings, VenueSection
@@ -150,17 +151,24 @@ async def _until_reconciled(app: App) -> None:
                 quiet_since, used = CLOCK.monotonic(), now_used
 
 
-async def send_signal(app: App, population: Population, base: str, within_s: float) -> FanoutFigures:
-    """Accept one open signal and follow it to the end, or for so long; nobody has to get an order."""
+async def send_signal(
+    app: App, population: Population, base: str, within_s: float, *, profile: Profile | None = None
+) -> FanoutFigures:
+    """Accept one open signal and follow it to the end, or for so long; nobody has to get an order.
+
+    `profile` takes what each thread does until the last acknowledgement is recorded.
+    """
     watcher = Watcher(base)
     app.engine.recorder.listeners.append(watcher.on_moved)
     try:
-        return await _timed(app, population, watcher, within_s)
+        return await _timed(app, population, watcher, within_s, profile)
     finally:
         app.engine.recorder.listeners.remove(watcher.on_moved)
 
 
-async def _timed(app: App, population: Population, watcher: Watcher, within_s: float) -> FanoutFigures:
+async def _timed(
+    app: App, population: Population, watcher: Watcher, within_s: float, profile: Profile | None
+) -> FanoutFigures:
     now, base = app.clock.now(), watcher.base
     draft = DraftSignal(
         action=Action.OPEN, base=Asset(base), quote=Asset("USDT"), symbol_text=f"{base}USDT", alert_at=now
@@ -172,15 +180,15 @@ async def _timed(app: App, population: Population, watcher: Watcher, within_s: f
     def note(accepted: signals.Accepted) -> None:
         watcher.signal_id = SignalId(accepted.ids[0])
 
-    started = CLOCK.monotonic()
-    note(await app.db.write(lambda tx: signals.accept(tx, ids, population.source_id, [alert], now)))
-    try:
+    sampling = nullcontext() if profile is None else profile.running()
+    # What came through is told, and what did not is told with it.
+    with suppress(TimeoutError):
         async with asyncio.timeout(within_s):
-            await watcher.all_acknowledged.wait()
+            with sampling:
+                started = CLOCK.monotonic()
+                note(await app.db.write(lambda tx: signals.accept(tx, ids, population.source_id, [alert], now)))
+                await watcher.all_acknowledged.wait()
             await watcher.all_protected.wait()
-    except TimeoutError:
-        # What came through is told, and what did not is told with it.
-        pass
     assert watcher.signal_id is not None
     board = await app.engine.boards.snapshot(watcher.signal_id)
     return _figures(app, watcher, started, cpu, dict(board.counts()["skip_reasons"]))

@@ -18,6 +18,7 @@ from tradewind.bench import peers
 from tradewind.bench.child import Place, counts, issue_keys, set_latency, venue
 from tradewind.bench.fanout import Bed, FanoutFigures, prepare, running, send_signal
 from tradewind.bench.keys import Key
+from tradewind.bench.profile import Profile
 from tradewind.bench.responder import BASES, loop_factory
 from tradewind.core.plan import PlanName
 
@@ -39,6 +40,8 @@ class Wanted:
     with_mixed: bool = True
     # How long one signal is followed at most.
     within_s: float = 300.0
+    # Sample what every thread does, for the costs that are biggest.
+    with_profile: bool = False
 
 
 def run(wanted: Wanted) -> dict[str, Any]:
@@ -79,7 +82,8 @@ async def _one(name: str, wanted: Wanted, accounts: int, latency_ms: int, plans:
     async with venue(name) as place:
         keys = await issue_keys(place, accounts)
         with _bed(wanted) as bed:
-            cold, warm = await _two_signals(bed, place, keys, latency_ms, plans, wanted.within_s)
+            profiles = (Profile(), Profile()) if wanted.with_profile else (None, None)
+            cold, warm = await _two_signals(bed, place, keys, (latency_ms, wanted.within_s), plans, profiles)
         row: dict[str, Any] = {
             "venue": name,
             "latency_ms": latency_ms,
@@ -87,6 +91,8 @@ async def _one(name: str, wanted: Wanted, accounts: int, latency_ms: int, plans:
             "cold": asdict(cold),
             "warm": asdict(warm),
         }
+        if profiles[1] is not None:
+            row["profile"] = profiles[1].rows(warm.placed)
         if name == "responder":
             row["venue_counts"] = await counts(place)
             if wanted.with_peers:
@@ -95,13 +101,20 @@ async def _one(name: str, wanted: Wanted, accounts: int, latency_ms: int, plans:
 
 
 async def _two_signals(
-    bed: Bed, place: Place, keys: Sequence[Key], latency_ms: int, plans: Sequence[PlanName], within_s: float
+    bed: Bed,
+    place: Place,
+    keys: Sequence[Key],
+    times: tuple[int, float],
+    plans: Sequence[PlanName],
+    profiles: tuple[Profile | None, Profile | None],
 ) -> tuple[FanoutFigures, FanoutFigures]:
+    """`times`: the venue's latency in ms, and for how many seconds a signal is followed at most."""
+    latency_ms, within_s = times
     population = await asyncio.to_thread(prepare, bed, keys, plans)
     async with running(bed, place) as app:
         await set_latency(place, latency_ms)
-        cold = await send_signal(app, population, BASES[0], within_s)
-        return cold, await send_signal(app, population, BASES[1], within_s)
+        cold = await send_signal(app, population, BASES[0], within_s, profile=profiles[0])
+        return cold, await send_signal(app, population, BASES[1], within_s, profile=profiles[1])
 
 
 async def _peers(place: Place, keys: Sequence[Key], warm: FanoutFigures) -> dict[str, Any]:

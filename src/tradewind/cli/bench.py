@@ -51,6 +51,7 @@ def fanout(
     peers: Annotated[bool, typer.Option(help="ccxt and the bare client beside it.")] = True,
     mixed: Annotated[bool, typer.Option(help="A run with people on all plans, for the lateness.")] = True,
     within_s: Annotated[float, typer.Option(min=1, help="How long a signal is followed at most.")] = 300.0,
+    profile: Annotated[bool, typer.Option(help="Sample the threads: the biggest costs of the warm signals.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Carry one signal to many accounts, from its acceptance to the last acknowledgement recorded."""
@@ -65,6 +66,7 @@ def fanout(
         with_peers=peers,
         with_mixed=mixed,
         within_s=within_s,
+        with_profile=profile,
     )
     result = suite.run(wanted)
     if as_json:
@@ -113,14 +115,25 @@ def _print_fanout(result: dict[str, Any]) -> None:
             table.add_row(where, str(row["latency_ms"]), f"{row['accounts']:,}", *shown)
     Console().print(table)
     _print_missing(result)
-    for name in ("peers",):
-        for row in result["runs"]:
-            if name in row:
-                typer.echo(f"Beside it, venue latency {row['latency_ms']} ms: {json.dumps(row[name])}")
+    for row in result["runs"]:
+        if "peers" in row:
+            typer.echo(f"Beside it, venue latency {row['latency_ms']} ms: {json.dumps(row['peers'])}")
+        if "profile" in row:
+            _print_profile(row)
     for late in result.get("mixed", {}).get("warm", {}).get("lateness", ()):
         typer.echo(f"Lateness: {json.dumps(late)}")
     if "idle" in result:
         typer.echo(f"Memory: {json.dumps(result['idle'])}")
+
+
+def _print_profile(row: dict[str, Any]) -> None:
+    """Print what each kind of thread spent most on, in us an order: by itself, and with what it called."""
+    for share in row["profile"]:
+        title = f"{row['venue']}, {row['latency_ms']} ms, warm: {share['thread']}, {share['us_per_order']} us an order"
+        table = Table("us", "by itself", "us", "with what it calls", title=title)
+        for (own, own_us), (whole, whole_us) in zip(share["own"], share["with_callees"], strict=False):
+            table.add_row(str(own_us), own, str(whole_us), whole)
+        Console().print(table)
 
 
 def _print_missing(result: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ before a byte leaves (order-protocol.md section 3).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -19,6 +19,7 @@ from tradewind.core.order import (
     ENDED,
     Claimed,
     Denied,
+    Leg,
     Order,
     OrderEvent,
     OrderState,
@@ -284,9 +285,9 @@ class Journal:
         return [stored.order for stored in store.list_lacking_fills(tx)]
 
     @staticmethod
-    def overdue(tx: Tx, before: datetime) -> list[Order]:
-        """Return orders that should have left before a time and stand INTENDED still."""
-        return store.list_overdue(tx, before)
+    def overdue(tx: Tx, before: datetime, legs: Iterable[Leg] = Leg) -> list[Order]:
+        """Return orders of these legs that should have left before a time and stand INTENDED still."""
+        return store.list_overdue(tx, before, legs)
 
     # --- inside ----------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from tradewind.core.ids import AccountId
 from tradewind.infra.clock import Clock
@@ -130,13 +131,11 @@ class Rounds:
         if not self._patient:
             return
         has_room, now = self.has_room(), self.clock.monotonic()
-        for key, until in list(self._patient.items()):
-            place = self._places[key]
-            if not has_room and until > now:
-                return
-            if not place.is_busy:
-                del self._patient[key]
-                self._queue(key, place)
+        # Asked many times a second, with thousands waiting: only those are walked whose time has come.
+        ripe = takewhile(lambda each: has_room or each[1] <= now, self._patient.items())
+        for key in [key for key, _ in ripe if not self._places[key].is_busy]:
+            del self._patient[key]
+            self._queue(key, self._places[key])
 
     def _queue_due(self) -> None:
         now = self.clock.now()

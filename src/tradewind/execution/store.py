@@ -196,9 +196,13 @@ def list_sells_after(tx: Tx, account_id: AccountId, symbol: str, since: datetime
     return _all_of(tx.execute(query))
 
 
-def list_overdue(tx: Tx, before: datetime) -> list[Order]:
-    """Read orders that stand INTENDED although their release time passed before a time."""
-    query = select(orders).where(orders.c.state == OrderState.INTENDED.value, orders.c.release_at < before)
+def list_overdue(tx: Tx, before: datetime, legs: Iterable[Leg] = Leg) -> list[Order]:
+    """Read orders of these legs that stand INTENDED although their release time passed before a time."""
+    query = select(orders).where(
+        orders.c.state == OrderState.INTENDED.value,
+        orders.c.release_at < before,
+        orders.c.leg.in_([leg.value for leg in legs]),
+    )
     return [each.order for each in _readable(tx.execute(query.order_by(orders.c.release_at, orders.c.id).limit(5_000)))]
 
 
