@@ -29,7 +29,7 @@ class _Venue:
 def _comparing(limit: int | None, *, quiet: int = 0, busy: int = 0) -> tuple[Comparing, VenueClient]:
     comparing, client = Comparing(900.0, 50.0), cast(VenueClient, _Venue(limit))
     for number in range(quiet + busy):
-        comparing.entered(client, is_busy=number >= quiet)
+        comparing.entered(client, markets=int(number >= quiet))
     return comparing, client
 
 
@@ -60,8 +60,8 @@ def test_periods_when_a_thousand_are_busy_at_binance_then_a_deaf_stream_is_found
 def test_periods_when_an_account_leaves_or_falls_quiet_then_the_others_come_round_sooner() -> None:
     comparing, client = _comparing(5_400, busy=1_000)
     before = comparing.periods(client).orders_s
-    comparing.left(client, is_busy=True)
-    comparing.entered(client, is_busy=False)
+    comparing.left(client, markets=1)
+    comparing.entered(client, markets=0)
     assert comparing.periods(client).orders_s < before
 
 

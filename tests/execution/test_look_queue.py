@@ -31,9 +31,9 @@ def test_look_queue_when_several_are_due_then_what_is_at_stake_goes_before_who_w
     queue = LookQueue()
     queue.put(_account("quiet"), 1.0)
     queue.put(_account("held", is_held=True), 2.0)
-    queue.put(_account("at stake", has_business=True), 3.0)
-    queue.put(_account("both", is_held=True, has_business=True), 4.0)
-    queue.put(_account("not yet", has_business=True), 6.0)
+    queue.put(_account("at stake", markets=1), 3.0)
+    queue.put(_account("both", is_held=True, markets=1), 4.0)
+    queue.put(_account("not yet", markets=1), 6.0)
     assert _taken(queue, 5.0) == ["both", "at stake", "held", "quiet"]
     assert _taken(queue, 6.0) == ["not yet"]
 
@@ -65,9 +65,9 @@ def test_look_queue_when_business_begins_then_the_account_overtakes() -> None:
     first, second = _account("first"), _account("second")
     queue.put(first, 1.0)
     queue.put(second, 2.0)
-    queue.put(_account("third", has_business=True), 2.5)
+    queue.put(_account("third", markets=1), 2.5)
     assert queue.take(3.0) is not None
-    second.has_business = True
+    second.markets = 1
     queue.put_again(second)
     assert _taken(queue, 3.0) == ["second", "first"]
 
@@ -84,7 +84,7 @@ def test_look_queue_when_an_account_is_forgotten_then_it_is_not_looked_at() -> N
 def test_look_queue_when_entries_are_on_their_way_then_only_routine_looks_stand_back(is_held: bool) -> None:
     """performance.md: 5,000 comparisons must not share the wire with the entries of a signal."""
     queue = LookQueue(has_room=lambda: False)
-    queue.put(_account("routine", ROUTINE, is_held=is_held, has_business=True, patience_s=50.0), 1.0)
+    queue.put(_account("routine", ROUTINE, is_held=is_held, markets=1, patience_s=50.0), 1.0)
     queue.put(_account("called"), 1.0)
     assert _taken(queue, 50.9) == (["routine", "called"] if is_held else ["called"])
 
@@ -118,7 +118,7 @@ def test_look_queue_when_the_pace_of_a_venue_is_used_up_then_routine_looks_wait_
 def test_look_queue_when_there_is_room_again_then_routine_looks_go_on_at_once() -> None:
     rooms = [False, True]
     queue = LookQueue(has_room=lambda: rooms[0])
-    queue.put(_account("routine", ROUTINE, has_business=True), 1.0)
+    queue.put(_account("routine", ROUTINE, markets=1), 1.0)
     assert _taken(queue, 1.5) == []
     rooms.pop(0)
     assert _taken(queue, 1.5) == ["routine"]

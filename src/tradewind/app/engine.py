@@ -8,6 +8,7 @@ asked about and journal and venue agree (recovery.py). One account's trouble hol
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -146,8 +147,9 @@ class Engine:
         _log.info("app.engine.recovered", undone=len(undone), in_doubt=len(doubtful))
         await self.protector.load()
         await self.ended.load()
-        holders = await self.db.read(lambda tx: {each.lot.account_id for each in open_lots(tx)})
-        self.recovery.at_stake = frozenset(each.account_id for each in undone) | holders
+        held = await self.db.read(lambda tx: {(each.lot.account_id, each.lot.symbol) for each in open_lots(tx)})
+        at_stake = held | {(each.account_id, each.symbol) for each in undone}
+        self.recovery.at_stake = Counter(account_id for account_id, _ in at_stake)
         reached(Point.RECOVERY_ARMED)
         for venue, environment, symbol in self.protector.watched_symbols():
             try:

@@ -35,7 +35,7 @@ class Place:
 
 @asynccontextmanager
 async def venue(name: str) -> AsyncIterator[Place]:
-    """Run `responder` or `simulator` in a process of its own."""
+    """Run `responder`, `limited` or `simulator` in a process of its own."""
     async with child(["-m", f"tradewind.bench.{name}"]) as addresses:
         yield Place(**addresses)
 
@@ -80,6 +80,16 @@ async def set_latency(place: Place, latency_ms: int) -> None:
 async def counts(place: Place) -> dict[str, int]:
     """Return what the responder has answered so far, by kind."""
     return dict(await _ask(place.rest_url, HttpRequest("GET", "/bench/counts")))
+
+
+async def set_weight(place: Place, a_minute: int) -> None:
+    """Limit the request weight of the `limited` responder from now on, and count what is used anew."""
+    await _ask(place.rest_url, HttpRequest("GET", f"/bench/weight?{a_minute}"))
+
+
+async def used(place: Place) -> dict[str, int]:
+    """Return the weight used at the `limited` responder: in the fullest minute, in all, and requests refused."""
+    return dict(await _ask(place.rest_url, HttpRequest("GET", "/bench/used")))
 
 
 async def issue_keys(place: Place, count: int) -> list[Key]:

@@ -92,16 +92,16 @@ class Bed:
         return self.folder / "kek"
 
 
-def prepare(bed: Bed, keys: Sequence[Key], plans: Sequence[PlanName]) -> Population:
+def prepare(bed: Bed, keys: Sequence[Key], plans: Sequence[PlanName], some: int = 0) -> Population:
     """Make the database and everybody in it; blocks."""
     bed.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return populate(bed.database, bed.kek, bed.data, keys, plans)
+    return populate(bed.database, bed.kek, bed.data, keys, plans, some)
 
 
 @asynccontextmanager
 async def running(bed: Bed, place: Place) -> AsyncIterator[App]:
     """Run the platform on a venue; every account is followed and has been looked at when it is handed over."""
-    app = build(_settings(bed, place))
+    app = build(settings_of(bed, place))
     platform = asyncio.create_task(app.run(), name="platform")
     try:
         await _until_ready(app, platform)
@@ -111,7 +111,8 @@ async def running(bed: Bed, place: Place) -> AsyncIterator[App]:
         await asyncio.gather(platform, return_exceptions=True)
 
 
-def _settings(bed: Bed, place: Place) -> Settings:
+def settings_of(bed: Bed, place: Place) -> Settings:
+    """Return the settings of a platform of the bench."""
     section = VenueSection(rest_url=place.rest_url, ws_api_url=place.ws_api_url, stream_url=place.stream_url)
     # The depth check would slice the fan-out by a book that is modelled: waiting would be timed, not work.
     off = DepthSettings(enabled=False)

@@ -44,10 +44,17 @@ class Population:
 
     source_id: SourceId
     accounts: int
+    # A second source, which the first `some` accounts follow too.
+    source_of_some: SourceId | None = None
 
 
-def populate(url: str, kek_file: Path, data_dir: Path, keys: Sequence[Key], plans: Sequence[PlanName]) -> Population:
-    """Fill an empty database with one user, account, key and mandate for each key; plans are dealt in turn."""
+def populate(
+    url: str, kek_file: Path, data_dir: Path, keys: Sequence[Key], plans: Sequence[PlanName], some: int = 0
+) -> Population:
+    """Fill an empty database with one user, account, key and mandate for each key; plans are dealt in turn.
+
+    The first `some` of them follow a second source as well.
+    """
     clock = SystemClock()
     db = Db.open(url)
     try:
@@ -67,7 +74,7 @@ def populate(url: str, kek_file: Path, data_dir: Path, keys: Sequence[Key], plan
             sources=Sources(ids, audit),
             signer=InProcessSigner(db, vault, stored_credentials, {BINANCE: sign}),
         )
-        return db.write_now(lambda tx: town.settle(tx, keys, plans))
+        return db.write_now(lambda tx: town.settle(tx, keys, plans, some))
     finally:
         db.close()
 
@@ -83,18 +90,22 @@ class _Town:
     sources: Sources
     signer: InProcessSigner
 
-    def settle(self, tx: Tx, keys: Sequence[Key], plans: Sequence[PlanName]) -> Population:
+    def settle(self, tx: Tx, keys: Sequence[Key], plans: Sequence[PlanName], some: int) -> Population:
         self.billing.seed_plans(tx)
         operator = self.identity.create_user(
             tx, NewUser("operator@bench.example", "Operator", "!", Role.OPERATOR), actor=_ACTOR
         )
-        made = self.sources.create(tx, owner_id=operator.id, name="bench", actor=_ACTOR, now=self.clock.now())
-        source_id = SourceId(made.source.id)
+        source_id, of_some = (self._source(tx, operator.id, name) for name in ("bench", "bench of some"))
         for number, key in enumerate(keys):
-            self._move_in(tx, number, key, plans[number % len(plans)], source_id)
-        return Population(source_id, len(keys))
+            followed = [source_id, of_some] if number < some else [source_id]
+            self._move_in(tx, number, key, plans[number % len(plans)], followed)
+        return Population(source_id, len(keys), of_some)
 
-    def _move_in(self, tx: Tx, number: int, key: Key, plan: PlanName, source_id: SourceId) -> None:
+    def _source(self, tx: Tx, owner_id: str, name: str) -> SourceId:
+        made = self.sources.create(tx, owner_id=owner_id, name=name, actor=_ACTOR, now=self.clock.now())
+        return SourceId(made.source.id)
+
+    def _move_in(self, tx: Tx, number: int, key: Key, plan: PlanName, followed: Sequence[SourceId]) -> None:
         new = NewUser(f"user{number}@bench.example", f"User {number}", "!", Role.USER)
         user_id = UserId(self.identity.create_user(tx, new, actor=_ACTOR).id)
         self.billing.set_subscription(tx, user_id, plan, actor=_ACTOR)
@@ -102,7 +113,8 @@ class _Town:
         self.accounts.insert(tx, row, actor=_ACTOR)
         self._attach(tx, row, key)
         record_balances(tx, user_id, row.id, [AssetBalance(Asset("USDT"), _BALANCE, Decimal(0))], self.clock.now())
-        self.mandates.create(tx, user_id, row.id, source_id, actor=_ACTOR)
+        for source_id in followed:
+            self.mandates.create(tx, user_id, row.id, source_id, actor=_ACTOR)
 
     def _account(self, user_id: UserId, key: Key) -> AccountRow:
         return AccountRow(

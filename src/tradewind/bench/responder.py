@@ -27,8 +27,8 @@ from tradewind.bench.keys import is_signed, uid_of
 from tradewind.bench.now import CLOCK, to_ms
 from tradewind.bench.placed import PlacedOrders, filled_order, list_answer
 
-# Two, so that a first signal may warm the platform up and a second one be measured.
-BASES = ("BTC", "ETH")
+# So that a first signal may warm the platform up and a second one be measured, and accounts hold several.
+BASES = ("BTC", "ETH", "SOL")
 PRICE = Decimal(50_000)
 BALANCE = "10000.00000000"
 # One request in so many has its signature checked: proof that they are right, at a cost that does not count.
@@ -70,7 +70,7 @@ def _symbol(base: str) -> dict[str, Any]:
     }
 
 
-_EXCHANGE_INFO: dict[str, Any] = {
+EXCHANGE_INFO: dict[str, Any] = {
     "timezone": "UTC",
     "serverTime": 0,
     # No venue allows this much; it is the platform that is measured here, not a venue's limits.
@@ -99,7 +99,7 @@ class Venue:
         # By key: what was bought of each base asset, and every order.
         self.bought: dict[bytes, dict[str, Decimal]] = {}
         self.placed: dict[bytes, PlacedOrders] = {}
-        self._info = json.dumps(_EXCHANGE_INFO).encode("ascii")
+        self._info = json.dumps(EXCHANGE_INFO).encode("ascii")
 
     def answer(self, method: bytes, url: bytes, api_key: bytes, body: bytes) -> bytes:
         """Return the whole HTTP answer to a request."""
@@ -122,6 +122,13 @@ class Venue:
             return self._reply(200, self._of(api_key).trades(_params(query)))
         return self._reply(200, self._public(path, query))
 
+    def subscribed(self) -> None:
+        """An account's stream was asked for."""
+
+    def used_weight(self) -> int:
+        """What the answers state as used; nothing is limited here."""
+        return self.requests
+
     def _signed(self, api_key: bytes, body: bytes, answer: Callable[[bytes, bytes], bytes]) -> bytes:
         if self.requests % _CHECKED_EVERY == 0:
             self.checked += 1
@@ -135,7 +142,7 @@ class Venue:
         return (
             b"HTTP/1.1 %d %b\r\nContent-Type: application/json;charset=UTF-8\r\nContent-Length: %d\r\n"
             b"x-mbx-used-weight-1m: %d\r\nx-mbx-order-count-10s: 1\r\nx-mbx-order-count-1d: 1\r\n\r\n%b"
-        ) % (status, reason, len(body), self.requests, body)
+        ) % (status, reason, len(body), self.used_weight(), body)
 
     def _order(self, api_key: bytes, body: bytes) -> bytes:
         self.entries += 1
@@ -307,13 +314,14 @@ def _sold(quantity: str) -> tuple[bytes, bytes]:
     return quantity.encode("ascii"), str(Decimal(quantity) * PRICE).encode("ascii")
 
 
-async def _user_stream(socket: ServerConnection) -> None:
+async def _user_stream(venue: Venue, socket: ServerConnection) -> None:
     """Take subscriptions of accounts and tell them nothing."""
     subscriptions = 0
     with contextlib.suppress(ConnectionClosed):
         async for text in socket:
             asked = json.loads(text)
             subscriptions += 1
+            venue.subscribed()
             result = {"subscriptionId": subscriptions, "serverTime": to_ms(CLOCK.now())}
             await socket.send(json.dumps({"id": asked["id"], "status": 200, "result": result}))
 
@@ -351,12 +359,14 @@ async def until_input_ends() -> None:
     await loop.run_in_executor(None, sys.stdin.buffer.read)
 
 
-async def run(latency_s: float) -> None:
+async def run(venue: Venue) -> None:
     """Serve on free ports of loopback until standard input ends."""
     loop = asyncio.get_running_loop()
-    venue = Venue(latency_s)
     rest = await loop.create_server(partial(_Connection, venue, loop), "127.0.0.1", 0, backlog=8_192)
-    async with serve(_user_stream, "127.0.0.1", 0) as users, serve(_market_stream, "127.0.0.1", 0) as prices:
+    async with (
+        serve(partial(_user_stream, venue), "127.0.0.1", 0) as users,
+        serve(_market_stream, "127.0.0.1", 0) as prices,
+    ):
         addresses = {
             "rest_url": f"http://127.0.0.1:{_port(rest)}",
             "ws_api_url": f"ws://127.0.0.1:{_port(users)}/ws-api/v3",
@@ -372,13 +382,13 @@ def _port(server: Any) -> int:
     return int(next(iter(server.sockets)).getsockname()[1])
 
 
-def main() -> None:
+def main(kind: Callable[[float], Venue] = Venue) -> None:
     """Serve with the latency of the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--latency-ms", type=int, default=0)
     latency_s = parser.parse_args().latency_ms / 1_000
     with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(run(latency_s))
+        runner.run(run(kind(latency_s)))
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tradewind.bench import exits as exits_bench
+from tradewind.bench import restart as restart_bench
 from tradewind.bench import suite
 from tradewind.bench import triggers as triggers_bench
 from tradewind.infra import log
@@ -36,6 +37,30 @@ def triggers(
         typer.echo(json.dumps(result))
         return
     _print_triggers(result)
+
+
+@app.command()
+def restart(
+    accounts: Annotated[int, typer.Option(min=1, max=20_000, help="Accounts with open business.")] = 1_000,
+    orders: Annotated[int, typer.Option(min=2, help="Orders that rest at the venue when the platform ends.")] = 5_000,
+    latency_ms: Annotated[int, typer.Option(min=0, help="The venue's.")] = 20,
+    weight: Annotated[int, typer.Option(min=100, help="Request weight a minute that the venue takes.")] = 6_000,
+    database: Annotated[str | None, typer.Option(help="Address of ONE empty database; left out: SQLite.")] = None,
+    within_s: Annotated[float, typer.Option(min=1, help="How long the restart is followed at most.")] = 1_800.0,
+    as_json: AsJson = False,
+) -> None:
+    """Restart the platform with open orders and time it until every account was found in order."""
+    log.configure(level="ERROR", as_json=True)
+    result = restart_bench.run(restart_bench.Wanted(accounts, orders, latency_ms, weight, database, within_s))
+    if as_json:
+        typer.echo(json.dumps(result))
+        return
+    table = Table(
+        "what", "figure", box=None, title="A restart with open business; seconds from the start of the process"
+    )
+    for name, value in result.items():
+        table.add_row(name.replace("_", " "), str(value))
+    Console().print(table)
 
 
 @app.command()

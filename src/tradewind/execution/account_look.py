@@ -72,7 +72,8 @@ class Looked:
     short: Mapping[Asset, Decimal] = field(default_factory=dict)
     # False where the account moved while it was compared, so that positions say nothing yet.
     is_steady: bool = True
-    has_business: bool = False
+    # In how many markets something of ours may stand.
+    markets: int = 0
     # Orders of our form that stand at the venue and that no row of the journal knows.
     unknown_here: int = 0
     # False where open orders alone were compared.
@@ -132,7 +133,8 @@ class AccountLook:
         """
         looked = Looked(is_whole=is_whole)
         ledger = await self.db.read(lambda tx: read_ledger(tx, followed.account_id))
-        looked.has_business = bool(ledger.undone or ledger.lots)
+        # An order that has not left yet is business too, though nothing of it can stand there.
+        looked.markets = max(len(ledger.symbols), 1 if ledger.undone else 0)
         signer = self.desk.signer(followed.account_id)
         await self._compare_orders(followed, signer, ledger, looked)
         if is_whole:

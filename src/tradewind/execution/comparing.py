@@ -9,7 +9,6 @@ What is left of the budget is for what is called for: doubts, accounts that are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tradewind.execution.account_look import weight_of
@@ -26,8 +25,10 @@ _NO_WAIT_S = 0.0
 
 @dataclass(slots=True)
 class _Tally:
-    accounts: int = 0
-    busy: int = 0
+    """What one round costs at a venue: of everything, and of the open orders of accounts with business."""
+
+    whole: int = 0
+    orders: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,31 +47,28 @@ class Comparing:
     cross_check_s: float
     _tallies: dict[VenueClient, _Tally] = field(default_factory=dict)
 
-    def entered(self, client: VenueClient, *, is_busy: bool) -> None:
-        """An account is followed from now on."""
-        tally = self._tallies.setdefault(client, _Tally())
-        tally.accounts += 1
-        tally.busy += is_busy
+    def entered(self, client: VenueClient, *, markets: int) -> None:
+        """An account with business in so many markets is followed from now on."""
+        self._count(client, markets, 1)
 
-    def left(self, client: VenueClient, *, is_busy: bool) -> None:
-        """An account is followed no more."""
-        tally = self._tallies[client]
-        tally.accounts -= 1
-        tally.busy -= is_busy
+    def left(self, client: VenueClient, *, markets: int) -> None:
+        """An account with business in so many markets is followed no more."""
+        self._count(client, markets, -1)
 
-    def clients(self) -> Iterable[VenueClient]:
-        """Return the venues that accounts are followed at."""
-        return self._tallies
+    def _count(self, client: VenueClient, markets: int, sign: int) -> None:
+        tally, costs = self._tallies.setdefault(client, _Tally()), client.capabilities.costs
+        whole = weight_of(costs, markets)
+        tally.whole += sign * whole
+        tally.orders += sign * (whole - costs.account)
 
     def periods(self, client: VenueClient) -> Periods:
         """Return how often a venue's accounts are compared: at best as wanted, else as its limits allow."""
-        limit, tally, costs = client.health().weight_a_minute, self._tallies[client], client.capabilities.costs
+        limit, tally = client.health().weight_a_minute, self._tallies[client]
         if limit is None:
             return Periods(self.quiet_s, self.cross_check_s)
-        whole = (tally.accounts - tally.busy) * weight_of(costs, 0) + tally.busy * weight_of(costs, 1)
         return Periods(
-            max(self.quiet_s, _seconds(whole, limit, _WHOLE_PERCENT)),
-            max(self.cross_check_s, _seconds(tally.busy * costs.open_orders, limit, _ORDERS_PERCENT)),
+            max(self.quiet_s, _seconds(tally.whole, limit, _WHOLE_PERCENT)),
+            max(self.cross_check_s, _seconds(tally.orders, limit, _ORDERS_PERCENT)),
         )
 
     @staticmethod

@@ -32,22 +32,22 @@ class LookPlan:
     def __post_init__(self) -> None:
         self.queue.pace_s = self.pace_s
 
-    def entered(self, account: FollowedAccount, *, is_busy: bool) -> None:
-        """An account is followed from now on."""
-        account.has_business = is_busy
-        self.comparing.entered(account.followed.client, is_busy=is_busy)
+    def entered(self, account: FollowedAccount, *, markets: int) -> None:
+        """An account with business in so many markets is followed from now on."""
+        account.markets = markets
+        self.comparing.entered(account.followed.client, markets=markets)
 
     def left(self, account: FollowedAccount) -> None:
         """An account is followed no more."""
         account.is_followed = False
-        self.comparing.left(account.followed.client, is_busy=account.has_business)
+        self.comparing.left(account.followed.client, markets=account.markets)
 
-    def note_business(self, account: FollowedAccount, *, has_business: bool) -> None:
-        """Something of an account's is at stake, or nothing is any more."""
-        if account.has_business is not has_business and account.is_followed:
-            self.comparing.left(account.followed.client, is_busy=account.has_business)
-            self.comparing.entered(account.followed.client, is_busy=has_business)
-        account.has_business = has_business
+    def note_business(self, account: FollowedAccount, *, markets: int) -> None:
+        """Something of an account's is at stake in so many markets."""
+        if account.markets != markets and account.is_followed:
+            self.comparing.left(account.followed.client, markets=account.markets)
+            self.comparing.entered(account.followed.client, markets=markets)
+        account.markets = markets
 
     def plan(self, account: FollowedAccount) -> None:
         """Plan the next look at an account that nothing calls for."""
@@ -82,8 +82,7 @@ class LookPlan:
         if self._is_doubtful(account):
             return _NO_WAIT_S
         costs = account.followed.client.capabilities.costs
-        markets = 1 if account.has_business else 0
-        weight = weight_of(costs, markets) if self.wants_whole(account) else costs.open_orders
+        weight = weight_of(costs, account.markets) - (0 if self.wants_whole(account) else costs.account)
         return self.comparing.pace_s(account.followed.client, weight)
 
     def _is_doubtful(self, account: FollowedAccount) -> bool:

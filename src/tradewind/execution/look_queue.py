@@ -52,9 +52,15 @@ class FollowedAccount:
     patience_s: float = PATIENCE_S
     down_since: float | None = None
     is_down_told: bool = False
-    has_business: bool = False
+    # In how many markets something of it is at stake.
+    markets: int = 0
     waiting_on: frozenset[OrderId] = frozenset()
     short: dict[Asset, Decimal] = field(default_factory=dict)
+
+    @property
+    def has_business(self) -> bool:
+        """Whether anything of it is at stake."""
+        return self.markets > 0
 
     @property
     def is_routine(self) -> bool:

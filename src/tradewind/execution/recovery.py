@@ -10,7 +10,7 @@ Nothing here walks over the accounts by the clock: each look plans the next one,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tradewind.core.ids import AccountId
@@ -70,7 +70,8 @@ class Recovery:
     doubtful_s: float
     # Accounts of which the journal holds orders in words of a later release: hands off, so never in order.
     unreadable: frozenset[AccountId] = frozenset()
-    at_stake: frozenset[AccountId] = frozenset()
+    # In how many markets accounts had something at stake when the process started.
+    at_stake: Mapping[AccountId, int] = field(default_factory=dict)
     queue: LookQueue = field(default_factory=LookQueue)
     _known: dict[AccountId, FollowedAccount] = field(default_factory=dict)
     plan: LookPlan = field(init=False)
@@ -98,7 +99,7 @@ class Recovery:
         account = FollowedAccount(followed, held, cause)
         self.unfollow(followed.account_id)
         self._known[followed.account_id] = account
-        self.plan.entered(account, is_busy=followed.account_id in self.at_stake)
+        self.plan.entered(account, markets=self.at_stake.get(followed.account_id, 0))
         self.streams.down(account)
         self.queue.put(account, self.clock.monotonic() + _STREAM_GRACE_S)
         self._wake.set()
@@ -170,7 +171,7 @@ class Recovery:
             if account is None:
                 continue
             if not account.has_business:
-                self.plan.note_business(account, has_business=True)
+                self.plan.note_business(account, markets=1)
                 self.queue.put_again(account)
                 self.plan.plan_anew(account)
             if move.after.id in account.waiting_on and move.after.state not in (OrderState.UNKNOWN, OrderState.BLIND):
@@ -195,7 +196,7 @@ class Recovery:
     def _outstanding_at(self, client: VenueClient, accounts: Sequence[FollowedAccount]) -> Outstanding:
         doubts = self.accounts.reconciler.doubts.values()
         count = sum(1 for each in doubts if self._client_of(each.account_id) is client)
-        markets = [1 if each.has_business else 0 for each in accounts]
+        markets = [each.markets for each in accounts]
         deaf_s = self.streams.deaf_after_s
         return outstanding_at(client, markets, count, self.comparing.periods(client), deaf_s)
 
@@ -291,7 +292,7 @@ class Recovery:
         account.looked_at = self.clock.monotonic()
         if looked.is_whole:
             account.compared_at = account.looked_at
-        self.plan.note_business(account, has_business=looked.has_business)
+        self.plan.note_business(account, markets=looked.markets)
         if account.held is None and (doubt := self._new_doubt(account, looked)):
             self.hold(account_id, doubt)
             holds = account.holds

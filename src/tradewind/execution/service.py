@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from tradewind.core.ids import AccountId, OrderId, UserId
@@ -88,7 +88,14 @@ class RecoveryReport:
     positions: int
     differences: int
     not_ours: int
+    looks: int
+    weight: int
     detail: tuple[Mapping[str, Any], ...]
+
+    @property
+    def green_at(self) -> datetime | None:
+        """When the account was found in order; None while its entries wait."""
+        return None if self.took_s is None else self.started_at + timedelta(seconds=self.took_s)
 
 
 def recovery_reports(tx: Tx, account_ids: Sequence[AccountId] | None, limit: int) -> list[RecoveryReport]:
@@ -105,6 +112,8 @@ def recovery_reports(tx: Tx, account_ids: Sequence[AccountId] | None, limit: int
             positions=row.positions,
             differences=row.differences,
             not_ours=row.not_ours,
+            looks=row.looks,
+            weight=row.weight,
             detail=tuple(recovery_store.detail_of(row)["differences"]),
         )
         for row in recovery_store.list_reports(tx, account_ids=account_ids, limit=limit)
