@@ -73,6 +73,7 @@ def test_decide_when_all_is_well_then_a_sized_buy() -> None:
 
 SKIPS: dict[str, dict[str, object]] = {
     "mandate_off": {"obeys": mandate(is_enabled=False)},
+    "mandate_damaged": {"obeys": mandate(is_damaged=True)},
     "stopped": {"who": candidate(gate=open_gate(PAPER, is_stopped=True, is_suspended=True, is_paused=True))},
     "paused": {"who": candidate(gate=open_gate(PAPER, is_paused=True))},
     "suspended": {"who": candidate(gate=open_gate(PAPER, is_suspended=True, is_paused=True, has_subscription=False))},
@@ -137,6 +138,7 @@ def test_skip_reasons_that_pass_are_those_of_missing_answers() -> None:
         SkipReason.VENUE_UNHEALTHY,
         SkipReason.INSTRUMENT_HALTED,
         SkipReason.TOO_LARGE_FOR_THE_BOOK,
+        SkipReason.MANDATE_DAMAGED,
     }
 
 

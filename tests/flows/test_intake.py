@@ -27,6 +27,7 @@ from tradewind.infra.points import Point
 from tradewind.signals import service as signals
 from tradewind.signals.service import Alert
 from tradewind.signals.sources import find_by_token
+from tradewind.web.principal import Role
 
 ORDER_CALLS = ["POST /api/v3/order"]
 
@@ -138,16 +139,16 @@ async def test_fault_76_poisoned_signal_when_it_fails_then_its_neighbours_flow_a
         await place.link(fine)
         other, token = await _source(place, "other")
         await _obey(place, fine, other)
-        # A row that no release of ours writes: whoever reads this source's mandates stumbles over it.
-        damage = "UPDATE mandates SET max_open_positions = :n WHERE account_id = :a"
-        _change(place, damage, n=0, a=poisoned.account_id)
+        # A row that no release of ours writes: whoever reads this source's people stumbles over it.
+        damage = "UPDATE users SET role = :n WHERE id = :a"
+        _change(place, damage, n="KING", a=poisoned.id)
         _, bad = await place.alert(open_alert())
         _, good = await place.alert(open_alert("ETHUSDT"), token=token)
         board = await place.settled(good["id"])
         assert board["counts"]["states"] == {"FILLED": 1}
         waiting = await _state(place, bad["id"])
-        assert (waiting["state"] in ("new", "claimed"), waiting["last_error"]) == (True, "InvalidInput")
-        _change(place, damage, n=3, a=poisoned.account_id)
+        assert (waiting["state"] in ("new", "claimed"), waiting["last_error"]) == (True, "ValueError")
+        _change(place, damage, n=Role.USER.value, a=poisoned.id)
         board = await place.settled(bad["id"])
         assert board["counts"]["placed"] == 2
 

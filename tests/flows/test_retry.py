@@ -6,9 +6,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, text, update
 from tests.support.platform import Person, World, close_alert, open_alert, world
 
+from tradewind.accounts.store import mandates
 from tradewind.core.ids import SignalId
 from tradewind.core.plan import PlanName
 from tradewind.execution import retry_requests
@@ -254,3 +255,121 @@ async def test_fault_76_close_when_given_up_then_told_as_an_alarm_and_retry_take
             return not await place.positions(person)
 
         await place.until(is_flat)
+
+
+async def test_fault_79_retry_when_one_account_has_an_order_of_a_later_release_then_only_that_account_is_blocked(
+    tmp_path: Path,
+) -> None:
+    """order-protocol.md section 9: an unknown state is left alone, and holds up nobody else."""
+    async with world(tmp_path) as place:
+        strange, other = place.people([PlanName.TRIAL, PlanName.TRIAL])
+        await place.start_platform()
+        for person in (strange, other):
+            await place.link(person)
+            await place.reconciled(person)
+        signal_id = await _denied(place, other, "venue_unhealthy")
+        parked = update(orders).where(orders.c.account_id == strange.account_id).values(state="PARKED")
+        await _write(place, lambda tx: tx.execute(parked))
+        _, answer = await _retry(place, signal_id)
+        texts = {each["account_id"]: each["text"] for each in answer["accounts"]}
+        assert "cannot be read" in texts[strange.account_id]
+        assert texts[other.account_id] == "decided again: placed"
+        await place.protected(other)
+
+
+async def test_fault_76_signal_when_one_mandate_cannot_be_read_then_skipped_told_and_the_others_go_on(
+    tmp_path: Path,
+) -> None:
+    """order-protocol.md sections 2 and 9: accounts = skipped + placed, always; retry takes it once it is mended."""
+    async with world(tmp_path) as place:
+        hurt, other = place.people([PlanName.PRO, PlanName.PRO])
+        await place.start_platform()
+        for person in (hurt, other):
+            await place.link(person)
+            await place.reconciled(person)
+        broken = update(mandates).where(mandates.c.account_id == hurt.account_id).values(stop_bps=20_000)
+        await _write(place, lambda tx: tx.execute(broken))
+        _, answer = await place.alert(open_alert())
+        board = await place.settled(answer["id"])
+        assert (board["counts"]["states"], board["counts"]["skip_reasons"]) == ({"FILLED": 1}, {"mandate_damaged": 1})
+        await place.protected(other)
+        assert place.app is not None
+        told = select(incidents.c.kind).where(incidents.c.account_id == hurt.account_id)
+        assert await place.app.db.read(lambda tx: list(tx.execute(told).scalars())) == ["mandate_damaged"]
+        _, listed = await place.call("GET", "/mandates", hurt)
+        (mandate,) = listed["items"]
+        status, _ = await place.call("PATCH", f"/mandates/{mandate['id']}", hurt, {"stop_bps": 300})
+        assert status == 200
+        _, answer = await _retry(place, answer["id"])
+        assert {each["account_id"]: each["is_done"] for each in answer["accounts"]} == {
+            hurt.account_id: True,
+            other.account_id: False,
+        }
+        await place.protected(hurt)
+
+
+async def test_fault_76_signal_when_its_row_cannot_be_read_then_set_aside_told_and_the_next_goes_on(
+    tmp_path: Path,
+) -> None:
+    """order-protocol.md section 4: one damaged row holds up no other; where it may be a close it is an alarm."""
+    async with world(tmp_path) as place:
+        (person,) = place.people([PlanName.PRO])
+        await place.start_platform()
+        await place.link(person)
+        _, opened = await place.alert(open_alert())
+        await place.settled(opened["id"])
+        await place.protected(person)
+        assert place.app is not None
+        app = place.app
+
+        def damaged(tx: Tx) -> None:
+            (row,) = tx.execute(select(inbox)).all()
+            # A word of a later release, in the same asset as what comes after it.
+            lost = {**row._mapping, "id": "lost", "seq": row.seq + 1, "dedupe_key": "lost", "action": "reverse"}
+            tx.execute(insert(inbox), [{**lost, "state": SignalState.NEW, "lease_token": None, "lease_until": None}])
+
+        if app.db.engine.dialect.name == "postgresql":
+            await _write(place, lambda tx: tx.execute(text("SELECT nextval(pg_get_serial_sequence('inbox', 'seq'))")))
+        await _write(place, damaged)
+        _, closed = await place.alert(close_alert())
+        await place.settled(closed["id"])
+        assert await place.positions(person) == []
+        rows = await app.db.read(
+            lambda tx: tx.execute(select(inbox.c.state).where(inbox.c.id == "lost")).scalars().all()
+        )
+        assert rows == [SignalState.DEAD]
+        kinds = select(incidents.c.kind).where(incidents.c.account_id == person.account_id)
+        assert "close_given_up" in await app.db.read(lambda tx: list(tx.execute(kinds).scalars()))
+        status, answer = await place.call("GET", "/signals/lost", place.operator)
+        assert (status, answer["code"]) == (409, "signal_unreadable")
+        status, answer = await place.call("GET", "/signals", place.operator)
+        assert (status, len(answer["items"])) == (200, 2)
+
+
+async def test_fault_76_close_when_its_leases_run_out_five_times_then_an_incident_of_every_account_it_was_to_reach(
+    tmp_path: Path,
+) -> None:
+    """order-protocol.md section 4: given up by a worker that died is given up like any other."""
+    async with world(tmp_path) as place:
+        (person,) = place.people([PlanName.PRO])
+        await place.start_platform()
+        await place.link(person)
+        _, opened = await place.alert(open_alert())
+        await place.settled(opened["id"])
+        await place.protected(person)
+        assert place.app is not None
+        clock, db = place.app.clock, place.app.db
+
+        def worn_out(tx: Tx) -> None:
+            (row,) = tx.execute(select(inbox)).all()
+            lost = {**row._mapping, "id": "lost", "seq": row.seq + 1, "dedupe_key": "lost", "action": "close"}
+            held = {"state": SignalState.CLAIMED, "lease_token": "gone", "lease_until": clock.now(), "attempts": 5}
+            tx.execute(insert(inbox), [{**lost, **held}])
+
+        await _write(place, worn_out)
+
+        async def is_told() -> bool:
+            kinds = select(incidents.c.kind).where(incidents.c.account_id == person.account_id)
+            return "close_given_up" in await db.read(lambda tx: list(tx.execute(kinds).scalars()))
+
+        await place.until(is_told)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, Select, delete, insert, select, update
 
 from tradewind.accounts.account import AccountRow, AccountStatus
 from tradewind.accounts.store import account_row, accounts, credentials, mandates
@@ -14,6 +15,7 @@ from tradewind.core.ids import AccountId, MandateId, SourceId, UserId
 from tradewind.core.mandate import Mandate, RiskLevel
 from tradewind.core.money import Asset
 from tradewind.infra.db import Tx
+from tradewind.infra.salvage import salvage
 
 _COLUMNS = [column.name for column in mandates.columns if column.name != "created_at"]
 
@@ -31,22 +33,17 @@ def replace_mandate(tx: Tx, mandate: Mandate) -> None:
 
 def find_mandate(tx: Tx, user_id: UserId, mandate_id: MandateId) -> Mandate | None:
     """Find a mandate of a user."""
-    query = select(mandates).where(mandates.c.id == mandate_id, mandates.c.user_id == user_id)
-    row = tx.execute(query).one_or_none()
-    return None if row is None else _mandate(row, "")
+    return _only(tx, select(mandates).where(mandates.c.id == mandate_id, mandates.c.user_id == user_id))
 
 
 def find_mandate_of(tx: Tx, account_id: AccountId, source_id: SourceId) -> Mandate | None:
     """Find the mandate of an account on a source: for the engine and for hand signals."""
-    query = select(mandates).where(mandates.c.account_id == account_id, mandates.c.source_id == source_id)
-    row = tx.execute(query).one_or_none()
-    return None if row is None else _mandate(row, "")
+    return _only(tx, select(mandates).where(mandates.c.account_id == account_id, mandates.c.source_id == source_id))
 
 
 def list_mandates(tx: Tx, user_id: UserId) -> list[Mandate]:
     """Read a user's mandates, oldest first."""
-    query = select(mandates).where(mandates.c.user_id == user_id).order_by(mandates.c.id)
-    return [_mandate(row, "") for row in tx.execute(query)]
+    return _all(tx, select(mandates).where(mandates.c.user_id == user_id).order_by(mandates.c.id))
 
 
 def delete_mandate(tx: Tx, user_id: UserId, mandate_id: MandateId) -> bool:
@@ -61,7 +58,10 @@ def delete_mandates_of(tx: Tx, account_id: AccountId) -> int:
 
 
 def for_source(tx: Tx, source_id: SourceId) -> list[tuple[Mandate, AccountRow]]:
-    """Read every mandate on a source with its account, those switched off too, in one query."""
+    """Read every mandate on a source with its account, those switched off too, in one query.
+
+    One whose terms cannot be read is among them as damaged, if its account can be read.
+    """
     labelled = [mandates.c[name].label(f"mandate_{name}") for name in _COLUMNS]
     query = (
         select(
@@ -76,7 +76,42 @@ def for_source(tx: Tx, source_id: SourceId) -> list[tuple[Mandate, AccountRow]]:
         .where(mandates.c.source_id == source_id, accounts.c.status != AccountStatus.DELETED.value)
         .order_by(accounts.c.id)
     )
-    return [(_mandate(row, "mandate_"), account_row(row)) for row in tx.execute(query)]
+    read = salvage(tx, query, mandates.c.id, lambda row: (_mandate(row, "mandate_"), account_row(row)))
+    if not read.broken:
+        return read.found
+    hurt = {each.account_id: each for each in _damaged(tx, list(read.broken))}
+    columns = (accounts, credentials.c.id.label("credential_id"), credentials.c.api_key_masked)
+    joined = accounts.outerjoin(credentials, credentials.c.account_id == accounts.c.id)
+    whole = select(*columns).select_from(joined)
+    rows = salvage(tx, whole.where(accounts.c.id.in_(list(hurt))), accounts.c.id, account_row)
+    found = [*read.found, *((hurt[row.id], row) for row in rows.found)]
+    return sorted(found, key=lambda each: each[1].id)
+
+
+def _only(tx: Tx, query: Select[Any]) -> Mandate | None:
+    return next(iter(_all(tx, query)), None)
+
+
+def _all(tx: Tx, query: Select[Any]) -> list[Mandate]:
+    read = salvage(tx, query, mandates.c.id, lambda row: _mandate(row, ""))
+    return [*read.found, *_damaged(tx, list(read.broken))]
+
+
+def _damaged(tx: Tx, ids: Sequence[str]) -> list[Mandate]:
+    """Stand-ins for mandates whose terms cannot be read: whose they are is known, nothing is bought on them."""
+    if not ids:
+        return []
+    names = (mandates.c.id, mandates.c.user_id, mandates.c.account_id, mandates.c.source_id)
+    return [
+        Mandate(
+            id=MandateId(row.id),
+            user_id=UserId(row.user_id),
+            account_id=AccountId(row.account_id),
+            source_id=SourceId(row.source_id),
+            is_damaged=True,
+        )
+        for row in tx.execute(select(*names).where(mandates.c.id.in_(list(ids))).order_by(mandates.c.id))
+    ]
 
 
 def _values(mandate: Mandate) -> dict[str, Any]:

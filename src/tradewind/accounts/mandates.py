@@ -22,7 +22,7 @@ from tradewind.infra.ids import Ids
 IsSourceOpen = Callable[[Tx, SourceId, UserId], bool]
 
 # What belongs to the mandate's identity never changes; everything else may.
-_FIXED = frozenset({"id", "user_id", "account_id", "source_id"})
+_FIXED = frozenset({"id", "user_id", "account_id", "source_id", "is_damaged"})
 _CHANGEABLE = frozenset(field.name for field in fields(Mandate)) - _FIXED
 
 
@@ -81,7 +81,8 @@ class Mandates:
         self, tx: Tx, user_id: UserId, mandate_id: MandateId, terms: Mapping[str, Any], *, actor: str
     ) -> Mandate:
         """Change terms of a mandate by their names. Raises NotFound or InvalidInput."""
-        changed = replace(self.load(tx, user_id, mandate_id), **_checked(terms))
+        # Terms that could not be read are the defaults from now on, with what was changed.
+        changed = replace(self.load(tx, user_id, mandate_id), **_checked(terms), is_damaged=False)
         mandate_store.replace_mandate(tx, changed)
         self._record(tx, actor, "mandate.changed", changed)
         return changed

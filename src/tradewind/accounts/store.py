@@ -30,6 +30,7 @@ from tradewind.core.ids import AccountId, UserId
 from tradewind.core.instrument import Environment, VenueName
 from tradewind.core.money import Asset
 from tradewind.infra.db import Exact, Tx, UtcTime, metadata
+from tradewind.infra.salvage import salvage
 from tradewind.signer.service import StoredCredential
 from tradewind.venues.base import PermissionSource
 
@@ -157,12 +158,12 @@ def list_accounts(tx: Tx, user_id: UserId) -> list[AccountRow]:
 
 def accounts_with_ids(tx: Tx, account_ids: Sequence[AccountId]) -> list[AccountRow]:
     """Read these accounts of whomever: for the engine, never for a request of a user."""
-    return [account_row(row) for row in tx.execute(account_columns().where(accounts.c.id.in_(account_ids)))]
+    return salvage(tx, account_columns().where(accounts.c.id.in_(account_ids)), accounts.c.id, account_row).found
 
 
 def all_accounts(tx: Tx) -> list[AccountRow]:
     """Read every account of the installation: for the engine, never for a request of a user."""
-    return [account_row(row) for row in tx.execute(account_columns().order_by(accounts.c.id))]
+    return salvage(tx, account_columns().order_by(accounts.c.id), accounts.c.id, account_row).found
 
 
 def find_by_venue_user(tx: Tx, venue: VenueName, environment: Environment, venue_user_id: str) -> AccountRow | None:

@@ -10,7 +10,8 @@ import json
 from urllib.parse import parse_qsl
 
 from tradewind.bench.now import CLOCK, to_ms
-from tradewind.bench.responder import EXCHANGE_INFO, Venue, main
+from tradewind.bench.responder import Venue, main
+from tradewind.bench.rules import EXCHANGE_INFO
 
 # developers.binance.com, Spot REST API, weights as of 2026-11-20; a stream subscription 2. Orders that succeed cost
 # nothing, and nobody here is refused one.

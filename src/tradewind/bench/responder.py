@@ -26,63 +26,15 @@ from websockets.exceptions import ConnectionClosed
 from tradewind.bench.keys import is_signed, uid_of
 from tradewind.bench.now import CLOCK, to_ms
 from tradewind.bench.placed import PlacedOrders, filled_order, list_answer
+from tradewind.bench.rules import BASES as BASES
+from tradewind.bench.rules import EXCHANGE_INFO
 
-# So that a first signal may warm the platform up and a second one be measured, and accounts hold several.
-BASES = ("BTC", "ETH", "SOL")
 PRICE = Decimal(50_000)
 BALANCE = "10000.00000000"
 # One request in so many has its signature checked: proof that they are right, at a cost that does not count.
 _CHECKED_EVERY = 50
 _STEP = Decimal("0.00001")
 _TICK_S = 0.5
-
-
-def _symbol(base: str) -> dict[str, Any]:
-    return {
-        "symbol": f"{base}USDT",
-        "status": "TRADING",
-        "baseAsset": base,
-        "baseAssetPrecision": 8,
-        "quoteAsset": "USDT",
-        "quotePrecision": 8,
-        "quoteAssetPrecision": 8,
-        "baseCommissionPrecision": 8,
-        "quoteCommissionPrecision": 8,
-        "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT_LIMIT"],
-        "icebergAllowed": True,
-        "ocoAllowed": True,
-        "otoAllowed": True,
-        "quoteOrderQtyMarketAllowed": True,
-        "allowTrailingStop": True,
-        "cancelReplaceAllowed": True,
-        "isSpotTradingAllowed": True,
-        "isMarginTradingAllowed": False,
-        "filters": [
-            {"filterType": "PRICE_FILTER", "minPrice": "0.01", "maxPrice": "1000000", "tickSize": "0.01"},
-            {"filterType": "LOT_SIZE", "minQty": "0.00001", "maxQty": "9000", "stepSize": "0.00001"},
-            {"filterType": "NOTIONAL", "minNotional": "5", "applyMinToMarket": True, "maxNotional": "9000000"},
-            {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": 5},
-        ],
-        "permissions": [],
-        "permissionSets": [["SPOT"]],
-        "defaultSelfTradePreventionMode": "NONE",
-        "allowedSelfTradePreventionModes": ["NONE"],
-    }
-
-
-EXCHANGE_INFO: dict[str, Any] = {
-    "timezone": "UTC",
-    "serverTime": 0,
-    # No venue allows this much; it is the platform that is measured here, not a venue's limits.
-    "rateLimits": [
-        {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 100_000_000},
-        {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 1_000},
-        {"rateLimitType": "ORDERS", "interval": "DAY", "intervalNum": 1, "limit": 1_000_000},
-        {"rateLimitType": "RAW_REQUESTS", "interval": "MINUTE", "intervalNum": 5, "limit": 100_000_000},
-    ],
-    "exchangeFilters": [],
-    "symbols": [_symbol(base) for base in BASES],
-}
 
 
 class Venue:

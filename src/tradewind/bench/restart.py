@@ -57,7 +57,7 @@ async def _run(wanted: Wanted) -> dict[str, Any]:
         folder = Path(name)
         bed = Bed(folder, wanted.database or f"sqlite:///{folder / 'data' / 'tradewind.db'}")
         async with child.venue("limited") as place:
-            resting = await _do_business(wanted, bed, place, await child.issue_keys(place, wanted.accounts))
+            resting = await _trade(wanted, bed, place, await child.issue_keys(place, wanted.accounts))
             await child.set_latency(place, wanted.latency_ms)
             await child.set_weight(place, wanted.weight_a_minute)
             started_at = CLOCK.now()
@@ -65,7 +65,7 @@ async def _run(wanted: Wanted) -> dict[str, Any]:
             return _figures(wanted, resting, started_at, found, await child.used(place))
 
 
-async def _do_business(wanted: Wanted, bed: Bed, place: child.Place, keys: Sequence[Key]) -> int:
+async def _trade(wanted: Wanted, bed: Bed, place: child.Place, keys: Sequence[Key]) -> int:
     """Buy and protect until enough rests at the venue; return how many orders do."""
     rounds, rest = divmod(wanted.orders // _LEGS, wanted.accounts)
     population = await asyncio.to_thread(prepare, bed, keys, [PlanName.ENTERPRISE], rest)

@@ -165,6 +165,8 @@ def decide(
         return _exit(signal, candidate, exposure)
     if mandate is None or not mandate.is_enabled:
         return Skip(SkipReason.MANDATE_OFF, (step("mandate", enabled="no"),))
+    if mandate.is_damaged:
+        return Skip(SkipReason.MANDATE_DAMAGED, (step("mandate", readable="no"),))
     case = _Case(
         signal=signal,
         view=view,

@@ -66,6 +66,8 @@ class Mandate:
     allows_adding: bool = False
     is_preferred: bool = False
     trades_beside_preferred: bool = False
+    # Its stored terms cannot be read: these are the defaults, and nothing is bought on them.
+    is_damaged: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.min_stop_bps <= self.stop_bps <= self.max_stop_bps < 10_000:

@@ -19,6 +19,7 @@ class SkipReason(StrEnum):
     STOPPED = "stopped"
     PAUSED = "paused"
     MANDATE_OFF = "mandate_off"
+    MANDATE_DAMAGED = "mandate_damaged"
     SUSPENDED = "suspended"
     NO_SUBSCRIPTION = "no_subscription"
     GATE_CLOSED = "gate_closed"
@@ -54,7 +55,14 @@ class SkipReason(StrEnum):
 
 _R = SkipReason
 _PASSING = frozenset(
-    {_R.NO_BALANCE_KNOWN, _R.NO_PRICE, _R.VENUE_UNHEALTHY, _R.INSTRUMENT_HALTED, _R.TOO_LARGE_FOR_THE_BOOK}
+    {
+        _R.NO_BALANCE_KNOWN,
+        _R.NO_PRICE,
+        _R.VENUE_UNHEALTHY,
+        _R.INSTRUMENT_HALTED,
+        _R.TOO_LARGE_FOR_THE_BOOK,
+        _R.MANDATE_DAMAGED,
+    }
 )
 
 _TEXTS: Mapping[SkipReason, tuple[str, str]] = {
@@ -69,6 +77,10 @@ _TEXTS: Mapping[SkipReason, tuple[str, str]] = {
     _R.MANDATE_OFF: (
         "You do not follow this source with this account. Turn the mandate on: PATCH /api/v1/mandates/ID.",
         "이 계정은 이 소스를 따르지 않아요. PATCH /api/v1/mandates/ID 로 켤 수 있어요.",
+    ),
+    _R.MANDATE_DAMAGED: (
+        "The terms of this mandate cannot be read: nothing was bought. Set them anew: PATCH /api/v1/mandates/ID.",
+        "위임 조건을 읽을 수 없어 매수하지 않았어요. PATCH /api/v1/mandates/ID 로 조건을 다시 정해 주세요.",
     ),
     _R.SUSPENDED: (
         "Your access is suspended. Exits and stops go on.",

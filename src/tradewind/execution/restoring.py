@@ -18,6 +18,7 @@ from tradewind.core.order import OrderState, OutcomeLost
 from tradewind.execution import emergency_store, store
 from tradewind.execution.emergency import StopRequest
 from tradewind.execution.emergency_store import PLATFORM, EpochName, Policy, Scope, ScopeKind
+from tradewind.execution.given_up import tell_given_up
 from tradewind.execution.journal import Journal, VenueNow
 from tradewind.execution.outcomes import Moved
 from tradewind.execution.reconcile import RESTORED
@@ -34,6 +35,7 @@ from tradewind.signals import service as signals
 _AGE_UNKNOWN = timedelta(days=30)
 # Who stops where nobody can say who did.
 _BY_RESTORE = "restore"
+_MAY_BE_DONE = "a backup was put back: it may have been carried out in the part that is gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,8 @@ def begin_restore(tx: Tx, ids: Ids, mark: Mark | None, now: datetime) -> Restore
     tx.execute(
         insert(restores), [{**row, "mark_seq": 0 if mark is None else mark.journal, "database_seq": here.journal}]
     )
-    signals.bury_undone(tx, "a backup was put back: it may have been carried out in the part that is gone", now)
+    for given_up in signals.bury_undone(tx, _MAY_BE_DONE, now):
+        tell_given_up(tx, ids, given_up, now)
     return restore
 
 

@@ -72,6 +72,12 @@ class _Case:
     generation: int = 0
 
 
+def _unreadable(row: Row[Any]) -> _Case:
+    """One of its orders cannot be read, so nobody knows how the account stands; the others are not held up."""
+    text = "blocked: one of its orders cannot be read by this release"
+    return _Case(AccountId(row.account_id), DecisionId(row.id), row.cell, Standing.BLOCKED, text, None)
+
+
 @dataclass(slots=True)
 class RetryDesk:
     """Carries out retries; one per process."""
@@ -137,7 +143,8 @@ class RetryDesk:
         following: dict[str, int] = {}
         blocked: set[str] = set()
         bought: set[str] = set()
-        for order in store.list_of_signal(tx, signal_id):
+        own, unreadable = store.list_of_signal(tx, signal_id)
+        for order in own:
             if order.leg is Leg.ENTRY and order.executed.is_positive:
                 bought.add(order.account_id)
             if standing_of_order(order.state, order.reason, "never") is Standing.BLOCKED:
@@ -151,7 +158,9 @@ class RetryDesk:
             replace(
                 self._case(
                     row, newest.get(row.account_id), row.account_id in blocked, has_bought=row.account_id in bought
-                ),
+                )
+                if row.account_id not in unreadable
+                else _unreadable(row),
                 generation=following.get(row.account_id, 0),
             )
             for row in record_store.list_decisions(tx, signal_id, None)

@@ -37,6 +37,7 @@ from tradewind.execution.tables import (
 )
 from tradewind.infra import bulk
 from tradewind.infra.db import Tx
+from tradewind.infra.salvage import salvage
 
 _ENDED_WORDS = tuple(sorted(state.value for state in ENDED))
 _ACCOUNT, _SYMBOL, _STATE = (NAMES.index(name) for name in ("account_id", "symbol", "state"))
@@ -244,10 +245,15 @@ def list_entries_undone(tx: Tx, source_id: SourceId, base: Asset) -> list[Stored
     return [stored for stored in found if not stored.order.is_ended or stored.lacks_fills]
 
 
-def list_of_signal(tx: Tx, signal_id: SignalId) -> list[Order]:
-    """Read every order of a signal's own, all generations, oldest first. Raises LaterRelease."""
-    query = select(orders).where(orders.c.signal_id == signal_id, orders.c.intent_kind == IntentKind.SIGNAL.value)
-    return [each.order for each in _all_of(tx.execute(query.order_by(orders.c.created_at, orders.c.id)))]
+def list_of_signal(tx: Tx, signal_id: SignalId) -> tuple[list[Order], frozenset[AccountId]]:
+    """Read every order of a signal's own, all generations, oldest first, and the accounts with one nobody can read."""
+    # Of any kind: a word that is not known may stand there too.
+    query = select(orders).where(orders.c.signal_id == signal_id).order_by(orders.c.created_at, orders.c.id)
+    read = salvage(tx, query, orders.c.id, from_row)
+    named = select(orders.c.account_id).where(orders.c.id.in_(list(read.broken)))
+    broken = tx.execute(named).scalars() if read.broken else ()
+    own = [each.order for each in read.found if each.order.intent_kind is IntentKind.SIGNAL]
+    return own, frozenset(map(AccountId, broken))
 
 
 def has_bought_before(tx: Tx, order: Order) -> bool:

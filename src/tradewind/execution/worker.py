@@ -15,6 +15,7 @@ from tradewind.core.errors import Unavailable
 from tradewind.core.order import Order
 from tradewind.core.signal import Action
 from tradewind.execution.fanout import Dispatcher
+from tradewind.execution.given_up import tell_damaged, tell_given_up
 from tradewind.execution.journal import Journal
 from tradewind.execution.outcomes import Moved
 from tradewind.execution.outlook import Outlook, OutlookDesk
@@ -28,10 +29,9 @@ from tradewind.infra.ids import Ids
 from tradewind.infra.log import logger
 from tradewind.infra.points import Point, reached
 from tradewind.infra.wake import Wake
-from tradewind.portfolio.service import open_lots
 from tradewind.signals import service as signals
 from tradewind.signals.inbox_facts import SignalState
-from tradewind.signals.service import Claimed
+from tradewind.signals.service import Claimed, GivenUp
 
 _log = logger("execution.worker")
 
@@ -89,7 +89,7 @@ class SignalWorker:
     async def run_one(self) -> bool:
         """Take and decide one signal; False if none is waiting."""
         token = self.ids.new()
-        claimed = await self.db.write(lambda tx: signals.claim_next(tx, token, self.clock.now(), self.lease_s))
+        claimed = await self.db.write(lambda tx: self._claim(tx, token))
         if claimed is None:
             return False
         reached(Point.SIGNAL_LEASED)
@@ -106,6 +106,15 @@ class SignalWorker:
         finally:
             self.is_deciding = False
         return True
+
+    def _claim(self, tx: Tx, token: str) -> Claimed | None:
+        """Take the next signal; what is given up on the way is told like what we give up ourselves."""
+        now = self.clock.now()
+        given_up: list[GivenUp] = []
+        claimed = signals.claim_next(tx, token, now, self.lease_s, given_up.append)
+        for each in given_up:
+            tell_given_up(tx, self.ids, each, now)
+        return claimed
 
     async def _decide(self, claimed: Claimed) -> None:
         outlook = await self.outlooks.of(claimed.signal, is_source_bound=claimed.source.is_exchange_bound)
@@ -140,6 +149,7 @@ class SignalWorker:
         if signal.action is Action.CLOSE:
             denied = self.journal.supersede(tx, signal.source_id, signal.base, now)
         orders = self.journal.record(tx, outlook.decided, now)
+        tell_damaged(tx, self.ids, outlook, now)
         signals.mark_decided(tx, signal.id, claimed.lease_token, now)
         reached(Point.DECISIONS_WRITTEN)
         return orders, denied
@@ -178,12 +188,8 @@ class SignalWorker:
             is_passing=is_passing(error) or isinstance(error, Unavailable),
             max_age_s=self.outlooks.decider.max_age_s,
         )
-        if state is not SignalState.DEAD or claimed.signal.action is not Action.CLOSE:
-            return
-        lots = open_lots(tx, source_id=claimed.signal.source_id, base=claimed.signal.base)
-        detail = {"signal_id": claimed.signal.id, "base": claimed.signal.base, "reason": reason}
-        for user_id, account_id in sorted({(each.user_id, each.lot.account_id) for each in lots}):
-            self.journal.tell_incident(tx, (user_id, account_id, None), "close_given_up", detail, now)
+        if state is SignalState.DEAD:
+            tell_given_up(tx, self.ids, GivenUp.of(claimed.signal, reason), now)
 
     async def _pause(self) -> None:
         self._wake.clear()

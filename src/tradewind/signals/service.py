@@ -6,7 +6,7 @@ Everything here runs inside a transaction of the caller. The answer to a sender 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,13 +21,13 @@ from tradewind.infra.ids import Ids
 from tradewind.infra.outbox import Note
 from tradewind.infra.points import Point, reached
 from tradewind.signals import store
-from tradewind.signals.dead_letters import dead_notice
-from tradewind.signals.tables import Entry, NewEntry, Origin, SignalState, Source
+from tradewind.signals.dead_letters import GivenUp as GivenUp
+from tradewind.signals.dead_letters import dead_notice, set_aside, tell_nobody
+from tradewind.signals.repeats import dedupe_key, find_repeat
+from tradewind.signals.tables import Damaged, Entry, NewEntry, Origin, SignalState, Source
 from tradewind.signals.telling import payload_of, tell
 from tradewind.signals.timely import demand_timely
 
-# A body without an id of its own is a repeat for this long (order-protocol.md section 8).
-REPEAT_WINDOW = timedelta(seconds=60)
 # Entries older than this by their own time are refused, unless configured otherwise (section 10).
 ENTRY_AGE_MAX_S = 60
 # "inbox retry 5 attempts with back-off, then dead letter" (order-protocol.md section 10).
@@ -38,6 +38,7 @@ _ERROR_CHARS_MAX = 500
 # A close that has waited longer than this for the database is told, once ("doubt alarm 15 s", section 10).
 _WAIT_ALARM = timedelta(seconds=15)
 _WAITS = "still waiting: "
+_WORN_OUT = "the worker that held it stopped without a word, five times"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +118,13 @@ def accept(
     demand_enabled(source)
     stored: list[Stored] = []
     for alert in alerts:
-        known = _find_repeat(tx, source, _dedupe_key(origin, alert), alert, now)
+        known = find_repeat(tx, source, dedupe_key(origin, alert.sender_id), alert.body_hash, now)
         if known is not None:
             stored.append(Stored(known.signal.id, known.state, True, known.signal.received_at))
             continue
         signal = alert.draft.received(SignalId(ids.new()), source.id, now)
         demand_timely(signal, now, max_age_s)
-        key = _dedupe_key(origin, alert)
+        key = dedupe_key(origin, alert.sender_id)
         store.insert_entry(tx, NewEntry(signal, origin, author_id, key, alert.body_hash, alert.raw))
         tell(tx, source, payload_of(signal, source, SignalState.NEW, 1, now), now)
         stored.append(Stored(signal.id, SignalState.NEW, False, now))
@@ -140,15 +141,24 @@ def demand_enabled(source: Source) -> None:
         )
 
 
-def claim_next(tx: Tx, lease_token: str, now: datetime, lease_s: int) -> Claimed | None:
+def claim_next(
+    tx: Tx,
+    lease_token: str,
+    now: datetime,
+    lease_s: int,
+    on_given_up: Callable[[GivenUp], None] = tell_nobody,
+) -> Claimed | None:
     """Hand out the oldest undone signal whose base asset has no earlier undone one; None if there is none.
 
     The lease ends at `now` + `lease_s`; afterwards anybody may claim it. A signal whose fifth attempt ran
-    out of its lease is dead-lettered here.
+    out of its lease is dead-lettered here, and so is one that cannot be read: it must not hold up the others.
+    `on_given_up` is told of each, inside the transaction.
     """
     for worn_out in store.list_worn_out(tx, now, ATTEMPTS_MAX):
-        _bury(tx, worn_out, "the worker that held it stopped without a word, five times", now)
-    entry = store.find_claimable(tx, now)
+        _bury(tx, worn_out, _WORN_OUT, now)
+        on_given_up(GivenUp.of(worn_out.signal, _WORN_OUT))
+    while isinstance(entry := store.find_claimable(tx, now), Damaged):
+        on_given_up(set_aside(tx, entry, now))
     if entry is None:
         return None
     lease_until = now + timedelta(seconds=lease_s)
@@ -276,12 +286,16 @@ def reopen(tx: Tx, signal_id: SignalId, now: datetime) -> None:
     _tell_state(tx, entry, SignalState.NEW, now)
 
 
-def bury_undone(tx: Tx, reason: str, now: datetime) -> list[SignalId]:
+def bury_undone(tx: Tx, reason: str, now: datetime) -> list[GivenUp]:
     """Dead-letter every signal that nobody has decided; return which. A close among them is an alarm."""
-    found = store.list_undone(tx)
-    for entry in found:
-        _bury(tx, entry, reason, now)
-    return [entry.signal.id for entry in found]
+    found: list[GivenUp] = []
+    for entry in store.list_undone(tx):
+        if isinstance(entry, Damaged):
+            found.append(set_aside(tx, entry, now))
+        else:
+            _bury(tx, entry, reason, now)
+            found.append(GivenUp.of(entry.signal, reason))
+    return found
 
 
 def load_entry(tx: Tx, signal_id: SignalId, *, visible: Collection[SourceId] | None = None) -> Entry:
@@ -313,25 +327,6 @@ def load_source(tx: Tx, source_id: SourceId) -> Source:
 
 
 # --- inside ----------------------------------------------------------------------------------------
-
-
-def _dedupe_key(origin: Origin, alert: Alert) -> str | None:
-    """An id counts within the door it came through: an alert cannot take a program's key."""
-    return None if alert.sender_id is None else f"{origin}:{alert.sender_id}"
-
-
-def _find_repeat(tx: Tx, source: Source, key: str | None, alert: Alert, now: datetime) -> Entry | None:
-    if key is None:
-        return store.find_same_body(tx, source.id, alert.body_hash, now - REPEAT_WINDOW)
-    known = store.find_by_dedupe_key(tx, source.id, key)
-    if known is not None and known.body_hash != alert.body_hash:
-        raise Conflict(
-            "id_with_other_content",
-            f"The id {alert.sender_id!r} was used before by this source for another alert (signal {known.signal.id}, "
-            f"received {known.signal.received_at:%Y-%m-%dT%H:%M:%SZ}). Nothing was stored. "
-            "Give every alert its own id, for example {{ticker}}-{{interval}}-{{timenow}}.",
-        )
-    return known
 
 
 def _is_superseded(tx: Tx, entry: Entry) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,11 +11,24 @@ import msgspec
 from sqlalchemy import Select, and_, exists, func, insert, or_, select, update
 from sqlalchemy.sql import ColumnElement
 
+from tradewind.core.errors import Conflict
 from tradewind.core.ids import SignalId, SourceId
 from tradewind.core.money import Asset, Price, plain
 from tradewind.core.signal import Action
 from tradewind.infra.db import Tx
-from tradewind.signals.tables import UNDONE, Entry, NewEntry, SignalState, Source, entry_of, inbox, source_of, sources
+from tradewind.infra.salvage import salvage
+from tradewind.signals.tables import (
+    UNDONE,
+    Damaged,
+    Entry,
+    NewEntry,
+    SignalState,
+    Source,
+    entry_of,
+    inbox,
+    source_of,
+    sources,
+)
 
 # --- sources ---------------------------------------------------------------------------------------
 
@@ -145,9 +158,14 @@ def find_same_body(tx: Tx, source_id: SourceId, body_hash: str, since: datetime)
 
 
 def find_entry(tx: Tx, signal_id: SignalId) -> Entry | None:
-    """Read one signal."""
-    row = tx.execute(select(inbox).where(inbox.c.id == signal_id)).one_or_none()
-    return None if row is None else entry_of(row)
+    """Read one signal. Raises Conflict for one that cannot be read."""
+    read = salvage(tx, select(inbox).where(inbox.c.id == signal_id), inbox.c.seq, entry_of)
+    if read.broken:
+        raise Conflict(
+            "signal_unreadable",
+            f"The row of signal {signal_id} cannot be read: it is damaged, or a later release wrote it.",
+        )
+    return next(iter(read.found), None)
 
 
 def claimable(now: datetime) -> Select[Any]:
@@ -164,10 +182,12 @@ def claimable(now: datetime) -> Select[Any]:
     return query.with_for_update(skip_locked=True)
 
 
-def find_claimable(tx: Tx, now: datetime) -> Entry | None:
-    """Read the signal to hand out next."""
-    row = tx.execute(claimable(now)).one_or_none()
-    return None if row is None else entry_of(row)
+def find_claimable(tx: Tx, now: datetime) -> Entry | Damaged | None:
+    """Read the signal to hand out next, or what of it can be read."""
+    read = salvage(tx, claimable(now), inbox.c.seq, entry_of)
+    if read.found:
+        return read.found[0]
+    return next(iter(_damaged(tx, read.broken)), None)
 
 
 def list_worn_out(tx: Tx, now: datetime, attempts_max: int) -> list[Entry]:
@@ -175,7 +195,31 @@ def list_worn_out(tx: Tx, now: datetime, attempts_max: int) -> list[Entry]:
     query = select(inbox).where(
         inbox.c.state == SignalState.CLAIMED, inbox.c.lease_until <= now, inbox.c.attempts >= attempts_max
     )
-    return [entry_of(row) for row in tx.execute(query.order_by(inbox.c.seq))]
+    return salvage(tx, query.order_by(inbox.c.seq), inbox.c.seq, entry_of).found
+
+
+def set_aside(tx: Tx, damaged: Damaged, reason: str) -> None:
+    """Dead-letter a row that cannot be read."""
+    values = {"state": SignalState.DEAD, "lease_token": None, "lease_until": None, "last_error": reason}
+    tx.execute(update(inbox).where(inbox.c.seq == damaged.seq).values(rev=inbox.c.rev + 1, **values))
+
+
+def _damaged(tx: Tx, broken: Mapping[int, str]) -> list[Damaged]:
+    names = (inbox.c.seq, inbox.c.id, inbox.c.source_id, inbox.c.base, inbox.c.action, inbox.c.symbol_text)
+    rows = tx.execute(select(*names).where(inbox.c.seq.in_(list(broken))).order_by(inbox.c.seq)) if broken else ()
+    return [
+        Damaged(
+            seq=row.seq,
+            id=SignalId(row.id),
+            source_id=SourceId(row.source_id),
+            base=Asset(row.base),
+            # A word that is not known may mean a close too.
+            may_close=row.action != Action.OPEN.value,
+            symbol_text=row.symbol_text,
+            error=broken[row.seq],
+        )
+        for row in rows
+    ]
 
 
 def last_seq(tx: Tx) -> int:
@@ -195,10 +239,11 @@ def bases_since(tx: Tx, since: datetime) -> set[Asset]:
     return {Asset(base) for base in tx.execute(query).scalars()}
 
 
-def list_undone(tx: Tx) -> list[Entry]:
-    """Signals that nobody has decided, oldest first."""
-    query = select(inbox).where(inbox.c.state.in_(UNDONE))
-    return [entry_of(row) for row in tx.execute(query.order_by(inbox.c.seq))]
+def list_undone(tx: Tx) -> list[Entry | Damaged]:
+    """Signals that nobody has decided, oldest first, and what can be read of those that are damaged."""
+    query = select(inbox).where(inbox.c.state.in_(UNDONE)).order_by(inbox.c.seq)
+    read = salvage(tx, query, inbox.c.seq, entry_of)
+    return [*read.found, *_damaged(tx, read.broken)]
 
 
 def last_close_at(tx: Tx, source_id: SourceId, base: Asset) -> datetime | None:
@@ -235,7 +280,7 @@ def has_newer_close(tx: Tx, entry: Entry) -> bool:
 def list_entries(
     tx: Tx, *, visible: Collection[SourceId] | None, before_seq: int | None, limit: int, state: SignalState | None
 ) -> list[Entry]:
-    """Signals newest first, of these sources only (None: of all)."""
+    """Signals newest first, of these sources only (None: of all); one that cannot be read is left out."""
     query: Select[Any] = select(inbox).order_by(inbox.c.seq.desc()).limit(limit)
     if visible is not None:
         query = query.where(inbox.c.source_id.in_(list(visible)))
@@ -243,7 +288,7 @@ def list_entries(
         query = query.where(inbox.c.seq < before_seq)
     if state is not None:
         query = query.where(inbox.c.state == state)
-    return [entry_of(row) for row in tx.execute(query)]
+    return salvage(tx, query, inbox.c.seq, entry_of).found
 
 
 def _is_free(now: datetime) -> ColumnElement[bool]:

@@ -144,6 +144,19 @@ class Entry:
     rev: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Damaged:
+    """What can be read of an inbox row that cannot be read as a whole."""
+
+    seq: int
+    id: SignalId
+    source_id: SourceId
+    base: Asset
+    may_close: bool
+    symbol_text: str
+    error: str
+
+
 @dataclass(frozen=True, slots=True)
 class NewEntry:
     """What an inbox row is made of."""
