@@ -152,7 +152,9 @@ class Protector:
 
     def _sweep(self, at: float) -> None:
         """Look at what time alone can change: prices gone silent, states that are no rest."""
-        if at - self._full_sweep_at >= _FULL_SWEEP_S:
+        # Nothing calls for these looks but the clock: they stand back for a fan-out, once.
+        pause_s = _FULL_SWEEP_S if self.rounds.has_room() else 2 * _FULL_SWEEP_S
+        if at - self._full_sweep_at >= pause_s:
             self._full_sweep_at = at
             for holding in self._lots:
                 self.rounds.look(key_of(holding), can_wait=True)

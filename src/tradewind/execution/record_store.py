@@ -128,6 +128,8 @@ def _newest_orders(tx: Tx, signal_ids: Sequence[str]) -> list[Row[Any]]:
             orders.c.signal_id,
             orders.c.account_id,
             orders.c.id.label("order_id"),
+            orders.c.symbol,
+            orders.c.rev,
             orders.c.state,
             orders.c.reason.label("order_reason"),
             orders.c.release_at,
