@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,13 +9,13 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from scripts.new_migration import all_tables, write_migration
-from sqlalchemy import inspect, text
+from sqlalchemy import text
 from tests.support.database import address
+from tests.support.migrations import copied_scripts, scripts_with_one_more, shape
 
 from tradewind.core.errors import Conflict
-from tradewind.infra.db import Db, Tx
+from tradewind.infra.db import Db
 from tradewind.infra.migrate import (
-    SCRIPTS,
     SchemaState,
     head_revision,
     require_current_schema,
@@ -30,37 +29,6 @@ def db(tmp_path: Path) -> Iterator[Db]:
     opened = Db.open(address(tmp_path / "tradewind.db"))
     yield opened
     opened.close()
-
-
-# In the database's own words, conditions included.
-_INDEXES = {
-    "sqlite": "SELECT tbl_name, sql FROM sqlite_master WHERE type = 'index'",
-    "postgresql": "SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = 'public'",
-}
-
-
-def shape(db: Db) -> dict[str, object]:
-    """Everything the database itself says about its tables, except Alembic's own."""
-
-    def read(tx: Tx) -> dict[str, object]:
-        inspector = inspect(tx)
-        indexes: dict[str, list[str]] = {}
-        for table, sql in tx.execute(text(_INDEXES[tx.dialect.name])):
-            indexes.setdefault(table, []).append(" ".join(str(sql).split()))
-        return {
-            name: (
-                [(column["name"], str(column["type"]), column["nullable"]) for column in inspector.get_columns(name)],
-                inspector.get_pk_constraint(name),
-                sorted(map(str, inspector.get_foreign_keys(name))),
-                sorted(map(str, inspector.get_unique_constraints(name))),
-                sorted(indexes.get(name, [])),
-                sorted(map(str, inspector.get_check_constraints(name))),
-            )
-            for name in inspector.get_table_names()
-            if name != "alembic_version"
-        }
-
-    return db.read_now(read)
 
 
 def _indexes_of(table: object) -> list[str]:
@@ -147,21 +115,3 @@ def test_write_migration_when_nothing_is_missing_writes_an_empty_one(tmp_path: P
     (written,) = write_migration("nothing new", scripts)
     assert written.name == f"{newest + 1:04d}_nothing_new.py"
     assert "op." not in written.read_text("utf-8").split("def upgrade")[1]
-
-
-def copied_scripts(tmp_path: Path) -> Path:
-    scripts = tmp_path / "migrations"
-    shutil.copytree(SCRIPTS, scripts, ignore=shutil.ignore_patterns("__pycache__"))
-    return scripts
-
-
-def scripts_with_one_more(tmp_path: Path, *lines: str) -> Path:
-    """Copy the migrations and add one whose body is these lines."""
-    scripts = copied_scripts(tmp_path)
-    body = "\n".join(f"    {line}" for line in lines)
-    (scripts / "versions" / "9999_later.py").write_text(
-        "import sqlalchemy as sa\nfrom alembic import op\nrevision = '9999'\n"
-        f"down_revision = '{head_revision()}'\ndef upgrade() -> None:\n{body}\n",
-        "utf-8",
-    )
-    return scripts

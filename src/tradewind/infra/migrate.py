@@ -15,9 +15,11 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import DBAPIError
 
-from tradewind.core.errors import Conflict
+from tradewind.core.errors import Conflict, Unavailable
 from tradewind.infra.db import Db
+from tradewind.infra.db_errors import is_passing, why
 
 SCRIPTS = Path(__file__).parent / "migrations"
 UPGRADE_COMMAND = "tradewind db upgrade"
@@ -57,13 +59,14 @@ def schema_status(db: Db, scripts: Path = SCRIPTS) -> SchemaStatus:
 def upgrade_schema(db: Db, scripts: Path = SCRIPTS) -> SchemaStatus:
     """Bring a database to this release's schema, all or nothing; a current one is left alone.
 
-    Raises Conflict for a database of a newer release or one that is not ours.
+    Raises Conflict for a database of a newer release or one that is not ours, Unavailable where another session
+    keeps it from being written.
     """
     status = schema_status(db, scripts)
     if status.state in (SchemaState.NEWER, SchemaState.FOREIGN):
         raise _refusal(status)
     if status.state is not SchemaState.CURRENT:
-        db.write_now(lambda tx: _run_upgrade(tx, scripts))
+        _upgrade(db, scripts)
     return schema_status(db, scripts)
 
 
@@ -87,6 +90,20 @@ def _status(tx: Connection, scripts: Path) -> SchemaStatus:
     return SchemaStatus(SchemaState.OLDER if is_known else SchemaState.NEWER, revision, head)
 
 
+def _upgrade(db: Db, scripts: Path) -> None:
+    try:
+        db.write_now(lambda tx: _run_upgrade(tx, scripts))
+    except DBAPIError as error:
+        if not is_passing(error):
+            raise
+        raise Unavailable(
+            "upgrade_held_up",
+            f"The database could not be upgraded now and has its old schema: {why(error)}. Another program may be "
+            "writing to it, or the server still works for an upgrade that was killed. When that has ended (at "
+            f"PostgreSQL pg_stat_activity shows it), run again: {UPGRADE_COMMAND}",
+        ) from error
+
+
 def _run_upgrade(tx: Connection, scripts: Path) -> None:
     config = Config()
     config.set_main_option("script_location", str(scripts).replace("%", "%%"))
@@ -94,7 +111,20 @@ def _run_upgrade(tx: Connection, scripts: Path) -> None:
     if tx.dialect.name == "postgresql":
         # A table that is rewritten takes as long as it takes; nobody else works on this database meanwhile.
         tx.execute(text("SET LOCAL statement_timeout = 0"))
+        _let_go_with_us(tx)
     command.upgrade(config, "head")
+
+
+def _let_go_with_us(tx: Connection) -> None:
+    """Have the server give a long statement up when this process is gone: its session holds the database's lock."""
+    attempt = tx.begin_nested()
+    try:
+        tx.execute(text("SET LOCAL client_connection_check_interval = '1s'"))
+    except DBAPIError:
+        # A server on a system that cannot tell; it works to the end of the statement then.
+        attempt.rollback()
+    else:
+        attempt.commit()
 
 
 def _refusal(status: SchemaStatus) -> Conflict:

@@ -21,6 +21,7 @@ import msgspec
 from tradewind.core.errors import InvalidInput
 from tradewind.core.money import ZERO, Price, Quantity, plain
 from tradewind.venues.binance.codes import ApiError
+from tradewind.venues.text import without_controls
 
 T = TypeVar("T")
 
@@ -81,9 +82,9 @@ def symbols_param(symbols: Sequence[str]) -> str:
 
 
 def read(body: bytes, shape: type[T]) -> T:
-    """Decode JSON into a typed shape. Raises NotUnderstood."""
+    """Decode JSON into a typed shape, its texts without control characters. Raises NotUnderstood."""
     try:
-        return msgspec.json.decode(body, type=shape)
+        return msgspec.json.decode(without_controls(body), type=shape)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError):
         raise NotUnderstood(f"not the documented {shape.__name__.strip('_')}") from None
 
