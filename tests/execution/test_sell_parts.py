@@ -18,7 +18,7 @@ from tradewind.core.money import Quantity
 from tradewind.core.order import Leg, Order, OrderState
 from tradewind.core.position import SellPart
 from tradewind.execution import parts_store
-from tradewind.execution.exits import covers_lot, sells_lot
+from tradewind.execution.exits import sells_lot
 from tradewind.execution.intent_store import load_intent
 from tradewind.execution.outcomes import Outcome
 from tradewind.portfolio.service import Portfolio, SellScope
@@ -157,7 +157,6 @@ def test_exit_of_a_close_when_asked_about_a_later_lot_then_it_does_not_sell_it(t
         assert intent.signal_seq == 8
         assert sells_lot(intent, earlier)
         assert not sells_lot(intent, later)
-        assert covers_lot(intent, intent)
 
 
 def test_lot_when_it_has_no_place_in_the_inbox_then_a_close_of_its_source_takes_it(tmp_path: Path) -> None:

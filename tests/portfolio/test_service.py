@@ -13,6 +13,7 @@ from tests.support.journal import ACCOUNT, BTCUSDT, USER, Desk, journal_desk
 from tradewind.core.ids import SourceId, UserId
 from tradewind.core.money import Asset, Price, Quantity
 from tradewind.core.protection import PositionState
+from tradewind.portfolio.sales import Sales
 from tradewind.portfolio.service import Portfolio as Room
 from tradewind.portfolio.service import (
     SellScope,
@@ -107,10 +108,9 @@ def test_exposure_when_states_follow_each_other_then_each_has_its_own_time(tmp_p
 def test_dust_when_nothing_was_sold_then_the_lot_stays_open(tmp_path: Path) -> None:
     with journal_desk(tmp_path) as desk:
         desk.bought("0.00001")
-        scope = SellScope(ACCOUNT, "BTCUSDT")
-        room = Room(desk.ids)
+        scope, price = SellScope(ACCOUNT, "BTCUSDT"), Price(Decimal(50_000))
         closed = desk.db.write_now(
-            lambda tx: room.close_dust(tx, scope, BTCUSDT, Price(Decimal(50_000)), desk.clock.now())
+            lambda tx: Sales.read(tx, [ACCOUNT]).close_dust(scope, BTCUSDT, price, desk.clock.now())
         )
         assert closed == []
         assert len(desk.db.read_now(open_lots)) == 1

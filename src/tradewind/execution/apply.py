@@ -28,7 +28,7 @@ from tradewind.core.order import (
     apply,
 )
 from tradewind.core.position import Fill, parts_after
-from tradewind.execution import intent_store, parts_store, record_store
+from tradewind.execution import record_store
 from tradewind.execution.apply_batch import Batch
 from tradewind.execution.intent_store import Intent
 from tradewind.execution.outcomes import Moved, Outcome
@@ -112,6 +112,7 @@ class Applier:
             )
             if order.side is Side.BUY:
                 holding = batch.purchases.book(lot_plan(order, intent), fill)
+                batch.sales.follow([holding])
                 bought[holding.lot.id] = holding
             else:
                 self._book_sell(batch, order, intent, fill, booked)
@@ -120,11 +121,9 @@ class Applier:
         return tuple(bought.values())
 
     def _book_sell(self, batch: Batch, order: Order, intent: Intent, fill: Fill, booked: Decimal) -> None:
-        tx = batch.written_lots()
         scope = sell_scope(order, intent)
-        fixed = {} if order.lot_id is not None else parts_store.list_parts(tx, [order.id])
-        parts = parts_after(fixed[order.id], Quantity(booked)) if order.id in fixed else None
-        change = self.portfolio.book_sell(tx, scope, fill, cause=cause_of(order), parts=parts)
+        parts = parts_after(batch.parts[order.id], Quantity(booked)) if order.id in batch.parts else None
+        change = batch.sales.book(scope, fill, cause=cause_of(order), parts=parts)
         batch.purchases.follow(change.holdings)
         batch.notes.extend(position_note(holding, batch.now) for holding in change.holdings)
         surprise = _surprise_of(change)
@@ -138,9 +137,7 @@ class Applier:
         if instrument is None or order.executed_quote <= ZERO:
             return []
         price = Price(EXACT.divide(order.executed_quote, order.executed.value))
-        tx = batch.written_lots()
-        scope = sell_scope(order, intent_store.load_intent(tx, order.intent_id))
-        closed = self.portfolio.close_dust(tx, scope, instrument, price, batch.now)
+        closed = batch.sales.close_dust(sell_scope(order, batch.intents[order.intent_id]), instrument, price, batch.now)
         batch.purchases.follow(closed)
         return closed
 

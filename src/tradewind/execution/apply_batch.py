@@ -15,7 +15,8 @@ from typing import Any
 from tradewind.core.ids import AccountId, IntentId, OrderId
 from tradewind.core.money import EXACT, ZERO
 from tradewind.core.order import Order, Side
-from tradewind.execution import intent_store, record_store, store
+from tradewind.core.position import SellPart
+from tradewind.execution import intent_store, parts_store, record_store, store
 from tradewind.execution.intent_store import Intent
 from tradewind.execution.outcomes import Outcome
 from tradewind.execution.record_store import FillKey
@@ -25,6 +26,7 @@ from tradewind.infra import outbox
 from tradewind.infra.db import Tx
 from tradewind.infra.outbox import Note
 from tradewind.infra.points import Point, reached
+from tradewind.portfolio.sales import Sales
 from tradewind.portfolio.service import Portfolio, Purchases
 from tradewind.venues.base import VenueFill
 
@@ -38,6 +40,9 @@ class Batch:
     orders: dict[OrderId, Stored]
     intents: Mapping[IntentId, Intent]
     purchases: Purchases
+    sales: Sales
+    # Which lots the claims of wide sells fixed.
+    parts: Mapping[OrderId, tuple[SellPart, ...]]
     # Sum of the quote amounts of an order's fills.
     quotes: dict[OrderId, Decimal]
     notes: list[Note] = field(default_factory=list)
@@ -54,12 +59,22 @@ class Batch:
         filled = {each.order_id for each in outcomes if each.fills and each.order_id in orders}
         of_fills = [orders[order_id].order for order_id in filled]
         bought = [order.id for order in of_fills if order.side is Side.BUY]
+        sold = [
+            orders[each.order_id].order
+            for each in outcomes
+            if each.order_id in orders and _is_of_sale(orders[each.order_id].order, each)
+        ]
+        parts = parts_store.list_parts(tx, [order.id for order in sold if order.lot_id is None]) if sold else {}
         batch = cls(
             tx,
             now,
             orders,
-            intent_store.load_intents(tx, {order.intent_id for order in of_fills}),
+            intent_store.load_intents(tx, {order.intent_id for order in (*of_fills, *sold)}),
             portfolio.purchases(tx, bought),
+            Sales.read(
+                tx, {order.account_id for order in sold}, {part.lot_id for found in parts.values() for part in found}
+            ),
+            parts,
             record_store.booked_quotes(tx, filled),
         )
         fill_ids = {fill.fill_id for each in outcomes for fill in each.fills}
@@ -93,11 +108,6 @@ class Batch:
             self._events.append(event_row(before, after, outcome, self.now))
         return stored
 
-    def written_lots(self) -> Tx:
-        """Return the transaction with every lot written that was bought so far: for whoever reads lots."""
-        self.purchases.write(self.tx)
-        return self.tx
-
     def write(self) -> None:
         """Write everything. Raises RuntimeError where an order moved under its own lock."""
         tx = self.tx
@@ -109,9 +119,15 @@ class Batch:
             reached(Point.FILL_WRITTEN)
             store.update_booked(tx, {row["order_id"]: self.orders[row["order_id"]].booked for row in self._fills})
         self.purchases.write(tx)
+        self.sales.write(tx)
         record_store.insert_events(tx, self._events)
         outbox.append(tx, self.notes, self.now)
         store.bump_exposure(tx, self._touched)
+
+
+def _is_of_sale(order: Order, outcome: Outcome) -> bool:
+    """Say whether an outcome may change what lots hold, or end a sale that has."""
+    return order.side is Side.SELL and (outcome.says_executed or order.executed.is_positive)
 
 
 def _fill_row(order: Order, fill: VenueFill, now: datetime) -> dict[str, Any]:

@@ -318,20 +318,16 @@ def first_sales(moves: Sequence[Move], now: datetime) -> list[Move]:
     return found
 
 
-def covers_lot(exit_intent: Intent, wanted: Intent) -> bool:
-    """Say whether an exit under way already sells what another would sell."""
-    if exit_intent.account_id != wanted.account_id or exit_intent.symbol != wanted.symbol:
-        return False
-    if exit_intent.kind is IntentKind.HAND:
-        return bool(exit_intent.detail.get("include_protected"))
-    if exit_intent.lot_id is not None:
-        return exit_intent.lot_id == wanted.lot_id
-    return exit_intent.source_id == wanted.source_id and is_up_to(wanted.signal_seq, exit_intent.signal_seq)
-
-
 def sells_lot(intent: Intent, holding: Holding) -> bool:
     """Say whether an exit under way sells this lot."""
-    return covers_lot(intent, _exit_of(holding, intent.created_at))
+    lot = holding.lot
+    if intent.account_id != lot.account_id or intent.symbol != lot.symbol:
+        return False
+    if intent.kind is IntentKind.HAND:
+        return bool(intent.detail.get("include_protected"))
+    if intent.lot_id is not None:
+        return intent.lot_id == lot.id
+    return intent.source_id == lot.source_id and is_up_to(lot.signal_seq, intent.signal_seq)
 
 
 def _exit_of(holding: Holding, now: datetime) -> Intent:

@@ -58,6 +58,15 @@ class Scene:
     lots: tuple[Holding, ...]
     exits: Mapping[Key, Sequence[Intent]]
 
+    @property
+    def parted(self) -> tuple[list[Holding], list[Holding]]:
+        """Lots that an exit under way sells, and the others."""
+        leaving: list[Holding] = []
+        staying: list[Holding] = []
+        for holding in self.lots:
+            (leaving if self.is_leaving(holding) else staying).append(holding)
+        return leaving, staying
+
     def is_leaving(self, holding: Holding) -> bool:
         """Say whether an exit under way sells this lot."""
         here = self.exits.get((holding.lot.account_id, holding.lot.symbol), ())
@@ -121,10 +130,12 @@ class Flattener:
         resting = [order for order in scene.entries if order.state in RESTING_LEGS]
         if resting:
             await self.exits.cancels.cancel(resting, "emergency_stop")
-        waiting = []
+        waiting: list[Holding] = []
         if row.policy is Policy.FLATTEN:
-            waiting = [holding for holding in scene.lots if not self._is_dust(holding)]
-            await self._sell([holding for holding in waiting if not scene.is_leaving(holding)])
+            leaving, staying = scene.parted
+            wanted = [holding for holding in staying if not self._is_dust(holding)]
+            waiting = [*leaving, *wanted]
+            await self._sell(wanted)
         if scene.entries or waiting:
             return False
         if row.is_settled:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tradewind.core.ids import OrderId
-from tradewind.core.order import Incident, Order, OrderEvent
+from tradewind.core.order import Incident, Order, OrderEvent, VenueReport
 from tradewind.portfolio.holding import Holding
 from tradewind.venues.base import VenueFill
 
@@ -22,6 +22,11 @@ class Outcome:
     event: OrderEvent
     fills: tuple[VenueFill, ...] = ()
     attempt: int | None = None
+
+    @property
+    def says_executed(self) -> bool:
+        """Whether it tells of anything that was executed."""
+        return bool(self.fills) or (isinstance(self.event, VenueReport) and self.event.executed.is_positive)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,9 @@ from decimal import Decimal
 from typing import Any
 
 from tradewind.core.ids import AccountId, FillId, LotId, OrderId, SignalId, SourceId, UserId
-from tradewind.core.instrument import Environment, Instrument, VenueName
+from tradewind.core.instrument import Environment, VenueName
 from tradewind.core.money import Asset, Price, Quantity, plain
-from tradewind.core.order import Side
-from tradewind.core.position import Fill, Lot, Sale, SellPart, apply_fill, book_sell, split_sell, taken_outside
+from tradewind.core.position import Fill, Lot, Sale, apply_fill, split_sell, taken_outside
 from tradewind.core.protection import PositionState
 from tradewind.infra.db import Tx
 from tradewind.infra.ids import Ids
@@ -125,42 +124,6 @@ class Portfolio:
         """Start to book the fills of these entries: their lots are read at once."""
         return Purchases(self._open, store.find_by_entries(tx, entry_order_ids))
 
-    def book_sell(
-        self, tx: Tx, scope: SellScope, fill: Fill, *, cause: str, parts: Sequence[SellPart] | None = None
-    ) -> Change:
-        """Book a sell's fill: over the lots its claim fixed (`parts`), then over the rest of its scope.
-
-        What no lot covers is returned, never lost.
-        """
-        assert fill.side is Side.SELL
-        held = {holding.lot.id: holding for holding in self.lots_in(tx, scope, lock=True)}
-        # A lot closed as dust meanwhile, or out of scope by now, was sold from all the same.
-        others = [part.lot_id for part in parts or () if part.lot_id not in held]
-        held.update(store.find_lots(tx, others, lock=True) if others else {})
-        booked = book_sell([holding.lot for holding in held.values()], fill, parts)
-        changed = []
-        for lot in booked.lots:
-            after = self._after_sale(held[lot.id], lot, fill.at)
-            store.update_holding(tx, after)
-            changed.append(after)
-        for sale in booked.sales:
-            store.insert_sale(tx, held[sale.lot_id], sale, order_id=fill.order_id, price=fill.price, cause=cause)
-        return Change(tuple(changed), booked.sales, booked.unallocated.value, booked.beyond_parts.value)
-
-    def close_dust(
-        self, tx: Tx, scope: SellScope, instrument: Instrument, price: Price, now: datetime
-    ) -> list[Holding]:
-        """Close lots of which something was sold and too little is left to sell; the rest stays on record."""
-        closed = []
-        for holding in self.lots_in(tx, scope, lock=True):
-            lot = holding.lot
-            if lot.quantity == lot.bought_quantity or instrument.is_sellable(lot.quantity, price):
-                continue
-            after = replace(holding.moved_to(CLOSED, "dust_left", now), closed_at=now)
-            store.update_holding(tx, after)
-            closed.append(after)
-        return closed
-
     @staticmethod
     def lots_in(tx: Tx, scope: SellScope, *, lock: bool = False) -> list[Holding]:
         """Read the open lots a sell may take from; `lock` holds them for this transaction (PostgreSQL)."""
@@ -195,12 +158,6 @@ class Portfolio:
         state = PositionState.UNPROTECTED if wants else PositionState.UNPROTECTED_BY_YOU
         reason = "just_filled" if wants else "opened_without_stop"
         return Holding(lot, plan.user_id, plan.venue, plan.environment, state.value, reason, None, 0, at)
-
-    @staticmethod
-    def _after_sale(holding: Holding, lot: Lot, at: datetime) -> Holding:
-        if lot.is_open:
-            return replace(holding, lot=lot, rev=holding.rev + 1)
-        return replace(holding.moved_to(CLOSED, None, at), lot=lot, closed_at=at)
 
 
 def record_balances(
@@ -282,9 +239,7 @@ def close_outside(
         store.update_holding(tx, after)
         price = holding.lot.entry_price
         if booked.sale is not None and price is not None:
-            store.insert_sale(
-                tx, holding, booked.sale, order_id=holding.lot.entry_order_id, price=price, cause="external"
-            )
+            store.insert_sales(tx, [store.SaleRow(holding, booked.sale, holding.lot.entry_order_id, price, "external")])
         changed.append((after, part.quantity))
     return changed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -96,6 +97,11 @@ sales = Table(
     Column("at", UtcTime, nullable=False),
     UniqueConstraint("lot_id", "order_id", "fill_id"),
     Index("ix_sales_user_id_at", "user_id", "at"),
+)
+
+_SALE_NAMES = (
+    *("lot_id", "user_id", "account_id", "order_id", "fill_id", "cause", "quantity", "price", "proceeds_quote"),
+    *("cost_quote", "quote", "fees_other", "at"),
 )
 
 balances = Table(
@@ -216,27 +222,28 @@ def list_of_user(tx: Tx, user_id: UserId, *, is_open: bool, limit: int, since: d
     return [_holding(row) for row in tx.execute(query.order_by(lots.c.opened_at.desc()).limit(limit))]
 
 
-def insert_sale(tx: Tx, holding: Holding, sale: Sale, *, order_id: OrderId, price: Price, cause: str) -> None:
-    """Record a sold part of a lot."""
-    tx.execute(
-        insert(sales),
-        [
-            {
-                "lot_id": sale.lot_id,
-                "user_id": holding.user_id,
-                "account_id": holding.lot.account_id,
-                "order_id": order_id,
-                "fill_id": sale.fill_id,
-                "cause": cause,
-                "quantity": sale.quantity.value,
-                "price": price.value,
-                "proceeds_quote": sale.proceeds_quote,
-                "cost_quote": sale.cost_quote,
-                "quote": sale.quote,
-                "fees_other": _fees_text(sale.fees_other),
-                "at": sale.at,
-            }
-        ],
+@dataclass(frozen=True, slots=True)
+class SaleRow:
+    """A sold part of a lot, as it is recorded."""
+
+    holding: Holding
+    sale: Sale
+    order_id: OrderId
+    price: Price
+    cause: str
+
+
+def insert_sales(tx: Tx, rows: Sequence[SaleRow]) -> None:
+    """Record sold parts of lots, many at once."""
+    bulk.insert_rows(tx, sales, _SALE_NAMES, [_sale_values(row) for row in rows])
+
+
+def _sale_values(row: SaleRow) -> tuple[Any, ...]:
+    holding, sale = row.holding, row.sale
+    return (
+        *(sale.lot_id, holding.user_id, holding.lot.account_id, row.order_id, sale.fill_id, row.cause),
+        *(sale.quantity.value, row.price.value, sale.proceeds_quote, sale.cost_quote, sale.quote),
+        *(_fees_text(sale.fees_other), sale.at),
     )
 
 
