@@ -163,6 +163,39 @@ async def test_fault_51_user_cancels_the_stop_and_sells_by_hand_then_closed_as_e
         assert Decimal(held["quantity"]) - quantity < Decimal("0.00002")
 
 
+async def test_fault_51_coins_of_one_position_gone_beside_another_ones_resting_stop_then_closed_and_the_other_kept(
+    tmp_path: Path,
+) -> None:
+    """order-protocol.md section 4: only the shortfall is closed; a stop that rests and is untouched hides it not."""
+    async with world(tmp_path) as place:
+        (person,) = place.people([PlanName.PRO])
+        await place.start_platform()
+        await place.link(person, allows_adding=True)
+        for _ in range(2):
+            await _opened(place)
+            await place.protected(person)
+        kept, gone = sorted(await place.positions(person), key=lambda each: str(each["opened_at"]))
+        await place.fault("busy_1008", calls=OCO_CALLS)
+        live = [each for each in await place.venue_orders(person.uid) if each["status"] == "NEW"]
+        stops = [each for each in live if each["type"] == "STOP_LOSS"]
+        theirs = {"uid": person.uid, "symbol": "BTCUSDT"}
+        await place.control("POST", "external-cancel", {**theirs, "order_id": stops[1]["orderId"]})
+        sell = {**theirs, "side": "SELL", "quantity": str(stops[1]["origQty"])}
+        await place.control("POST", "external-order", sell)
+        await place.control("DELETE", "faults")
+
+        async def is_over() -> bool:
+            held = {each["id"]: each for each in await place.positions(person)}
+            return kept["id"] in held and (gone["id"] not in held or held[gone["id"]]["protection"] == "dust")
+
+        await place.until(is_over)
+        (left,) = [each for each in await place.positions(person) if each["id"] == kept["id"]]
+        assert (left["protection"], left["quantity"]) == ("protected_native", kept["quantity"])
+        resting = [each["orderId"] for each in await place.venue_orders(person.uid) if each["status"] == "NEW"]
+        assert stops[0]["orderId"] in resting
+        assert len(await _sold(place, person)) == 1
+
+
 async def test_coins_locked_by_the_users_own_order_then_blocked_and_protected_again_when_it_ends(
     tmp_path: Path,
 ) -> None:
