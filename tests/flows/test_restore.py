@@ -8,74 +8,20 @@ import sqlite3
 import sys
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.support.backup import Backup
-from tests.support.platform import Person, World, close_alert, open_alert, world
+from tests.support.platform import close_alert, open_alert, world
+from tests.support.restored import adopted, bought_in, buys_of, mark_settled, marks_at, refusal_of, restore_now
 from tests.support.served import environment_of, served
 
-from tradewind.app.restore import begin_restore, demand_complete
-from tradewind.core.errors import Conflict
 from tradewind.core.plan import PlanName
-from tradewind.infra.clock import SystemClock
+from tradewind.execution import restoring
 from tradewind.infra.db import Db
-from tradewind.infra.high_water import mark_file, read_mark
-from tradewind.infra.ids import RandomIds
 
 ORDER_CALLS = ["POST /api/v3/order"]
 _START_S = 40.0
 _PASSWORD = "heron lattice quarry monsoon"
-
-
-async def _opened(place: World, symbol: str = "BTCUSDT") -> None:
-    _, answer = await place.alert(open_alert(symbol))
-    await place.settled(answer["id"])
-
-
-async def _marked(place: World) -> None:
-    """Wait until the high-water mark has caught up with the database."""
-    path = mark_file(place.settings.database_url, place.settings.data_dir)
-    last = None
-    for _ in range(60):
-        mark = await asyncio.to_thread(read_mark, path)
-        seen = None if mark is None else (mark.journal, mark.inbox, mark.epoch, mark.stop_epoch)
-        if seen is not None and seen == last:
-            return
-        last = seen
-        await asyncio.sleep(0.7)
-    raise AssertionError("the mark never settled")
-
-
-def _restore(place: World) -> None:
-    db = Db.open(place.settings.database_url)
-    try:
-        begin_restore(db, place.settings, SystemClock(), RandomIds(SystemClock()))
-    finally:
-        db.close()
-
-
-def _demand_refused(place: World) -> str:
-    db = Db.open(place.settings.database_url)
-    try:
-        with pytest.raises(Conflict) as refused:
-            demand_complete(db, place.settings, SystemClock())
-        return refused.value.message
-    finally:
-        db.close()
-
-
-async def _adopted(place: World, person: Person) -> dict[str, Any]:
-    async def find() -> dict[str, Any] | None:
-        _, answer = await place.call("GET", f"/accounts/{person.account_id}/recovery", person)
-        found = [each for each in answer["items"] if each["cause"] == "restore" and each["green_at"]]
-        return found[0] if found else None
-
-    return dict(await place.until(find, 40))
-
-
-async def _buys(place: World, person: Person) -> list[dict[str, Any]]:
-    return [each for each in await place.venue_orders(person.uid) if each["side"] == "BUY"]
 
 
 async def test_fault_70_backup_when_put_back_then_refused_then_adopted_protected_and_nothing_twice(
@@ -87,23 +33,23 @@ async def test_fault_70_backup_when_put_back_then_refused_then_adopted_protected
         await place.start_platform()
         await place.link(person)
         await place.reconciled(person)
-        await _marked(place)
+        await mark_settled(place)
         backup = Backup.take(place.settings.database_url)
-        await _opened(place)
+        await bought_in(place)
         (lot,) = await place.protected(person)
-        await _marked(place)
+        await mark_settled(place)
         await place.stop_platform()
         backup.put_back(place.settings.database_url)
-        assert "a backup was put back" in _demand_refused(place)
+        assert "a backup was put back" in refusal_of(place)
 
-        _restore(place)
+        restore_now(place)
         await place.start_platform()
-        report = await _adopted(place, person)
+        report = await adopted(place, person)
         assert {each["kind"] for each in report["details"]} == {"adopted"}
         (again,) = await place.protected(person)
         assert Decimal(again["quantity"]) == Decimal(lot["quantity"])
         assert again["stop"] is not None
-        assert len(await _buys(place, person)) == 1
+        assert len(await buys_of(place, person)) == 1
         resting = [each for each in await place.venue_orders(person.uid) if each["status"] == "NEW"]
         assert len(resting) == 2
         rows = [each for each in await place.orders(person) if each["leg"] == "entry"]
@@ -121,9 +67,9 @@ async def test_fault_70_position_when_sold_in_the_lost_time_then_not_sold_again(
         await place.start_platform()
         # Coins of the user's own, which a second sell would take.
         await place.link(person, balances={"USDT": "1000", "BTC": "1"})
-        await _opened(place)
+        await bought_in(place)
         (lot,) = await place.protected(person)
-        await _marked(place)
+        await mark_settled(place)
         backup = Backup.take(place.settings.database_url)
         _, closed = await place.alert(close_alert())
         await place.settled(closed["id"])
@@ -132,9 +78,9 @@ async def test_fault_70_position_when_sold_in_the_lost_time_then_not_sold_again(
         # Below the stop: the watch of the restored lot would sell at once.
         price = Decimal(lot["stop"]) * Decimal("0.98")
         await place.control("POST", "price", {"symbol": "BTCUSDT", "price": str(price)})
-        _restore(place)
+        restore_now(place)
         await place.start_platform()
-        await _adopted(place, person)
+        await adopted(place, person)
         assert await place.positions(person) == []
         sells = [each for each in await place.venue_orders(person.uid) if each["side"] == "SELL"]
         assert [each["status"] for each in sells].count("FILLED") == 1
@@ -159,11 +105,11 @@ async def test_fault_70_signal_when_undone_in_the_backup_then_dead_lettered_not_
         await place.protected(person)
         await place.stop_platform()
         backup.put_back(place.settings.database_url)
-        _restore(place)
+        restore_now(place)
         await place.start_platform()
-        await _adopted(place, person)
+        await adopted(place, person)
         assert len(await place.protected(person)) == 1
-        assert len(await _buys(place, person)) == 1
+        assert len(await buys_of(place, person)) == 1
         (row,) = [each for each in await place.orders(person) if each["leg"] == "entry"]
         assert row["state"] == "FILLED"
 
@@ -178,9 +124,9 @@ async def test_serve_when_the_file_is_older_than_the_mark_then_refused_in_words_
             await place.link(person)
             await place.reconciled(person)
             _copy(file, tmp_path / "backup.db")
-            await _opened(place)
+            await bought_in(place)
             await place.protected(person)
-            await _marked(place)
+            await mark_settled(place)
         _put_back(tmp_path / "backup.db", file)
         refused = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tradewind", "serve", "--port", "0"),
@@ -192,12 +138,17 @@ async def test_serve_when_the_file_is_older_than_the_mark_then_refused_in_words_
         assert re.search(rb"a backup was put back.*--after-restore", errors, re.DOTALL)
         assert b"Traceback" not in errors
         async with served(place, "--after-restore"):
-            await _adopted(place, person)
+            await adopted(place, person)
             assert len(await place.protected(person)) == 1
-        # Taken into use: from now on it starts like any other.
-        async with served(place):
+        # Taken into use: from now on it starts like any other, with the flag left in the unit too.
+        async with served(place, "--after-restore"):
             assert len(await place.protected(person)) == 1
-        assert len(await _buys(place, person)) == 1
+        db = Db.open(place.settings.database_url)
+        try:
+            assert len(db.read_now(restoring.list_restores)) == 1
+        finally:
+            db.close()
+        assert len(await buys_of(place, person)) == 1
 
 
 @pytest.mark.parametrize("scope", ["platform", "user"])
@@ -211,31 +162,31 @@ async def test_fault_70_stop_when_made_after_the_backup_then_it_holds_is_shown_a
         await place.start_platform()
         await place.link(person)
         await place.reconciled(person)
-        await _marked(place)
+        await mark_settled(place)
         backup = Backup.take(place.settings.database_url)
         target = {"scope": scope} if scope == "platform" else {"scope": scope, "subject": person.id}
         status, answer = await place.call("POST", "/emergency/stop", place.operator, {**target, "reason": "odd fills"})
         assert status == 200, answer
         epoch = answer["stop"]["epoch"]
-        await _marked(place)
+        await mark_settled(place)
         await place.stop_platform()
         backup.put_back(place.settings.database_url)
-        assert "a backup was put back" in _demand_refused(place)
-        _restore(place)
-        _restore(place)  # interrupted and begun again: still one stop
+        assert "a backup was put back" in refusal_of(place)
+        restore_now(place)
+        restore_now(place)  # interrupted and begun again: still one stop
         await place.start_platform()
         _, shown = await place.call("GET", "/emergency", person)
         stops = [each for each in shown["items"] if each["is_stopped"]]
         assert [(each["scope"], each["reason"]) for each in stops] == [(scope, "odd fills")]
         assert stops[0]["epoch"] > epoch
-        await _adopted(place, person)
-        await _opened(place)
+        await adopted(place, person)
+        await bought_in(place)
         assert await place.venue_orders(person.uid) == []
         body = {**target, "password": _PASSWORD}
         status, answer = await place.call("POST", "/emergency/resume", place.operator, body)
         assert status == 200, answer
-        await _opened(place, "ETHUSDT")
-        assert [each["symbol"] for each in await _buys(place, person)] == ["ETHUSDT"]
+        await bought_in(place, "ETHUSDT")
+        assert [each["symbol"] for each in await buys_of(place, person)] == ["ETHUSDT"]
 
 
 @pytest.mark.database("sqlite")
@@ -247,7 +198,7 @@ async def test_serve_when_stopped_after_the_file_was_copied_then_after_restore_s
         async with served(place):
             await place.link(person)
             await place.reconciled(person)
-            await _marked(place)
+            await mark_settled(place)
             _copy(file, tmp_path / "backup.db")
         command = (sys.executable, "-m", "tradewind", "emergency", "stop", "--reason", "odd fills")
         stopped = await asyncio.create_subprocess_exec(
@@ -256,12 +207,12 @@ async def test_serve_when_stopped_after_the_file_was_copied_then_after_restore_s
         told, _ = await asyncio.wait_for(stopped.communicate(), _START_S)
         assert b"it starts stopped" in told
         _put_back(tmp_path / "backup.db", file)
-        assert "a backup was put back" in _demand_refused(place)
+        assert "a backup was put back" in refusal_of(place)
         async with served(place, "--after-restore"):
-            await _adopted(place, person)
+            await adopted(place, person)
             _, shown = await place.call("GET", "/emergency", person)
             assert [each["reason"] for each in shown["items"] if each["is_stopped"]] == ["odd fills"]
-            await _opened(place)
+            await bought_in(place)
             assert await place.venue_orders(person.uid) == []
 
 
@@ -272,10 +223,10 @@ async def test_restore_when_the_mark_cannot_be_read_then_the_platform_is_stopped
         (person,) = place.people([PlanName.PRO])
         await place.start_platform()
         await place.link(person)
-        await _marked(place)
+        await mark_settled(place)
         await place.stop_platform()
-        mark_file(place.settings.database_url, place.settings.data_dir).write_bytes(b'{"journal": 3, "st')
-        _restore(place)
+        marks_at(place).written[0].write_bytes(b'{"journal": 3, "st')
+        restore_now(place)
         await place.start_platform()
         _, shown = await place.call("GET", "/emergency", person)
         assert [each["scope"] for each in shown["items"] if each["is_stopped"]] == ["platform"]
@@ -304,10 +255,10 @@ async def test_account_when_linked_again_after_a_restore_then_its_own_past_is_no
         await place.link(person)
         await place.reconciled(person)
         await place.stop_platform()
-        _restore(place)
+        restore_now(place)
         await place.start_platform()
-        await _adopted(place, person)
-        await _opened(place)
+        await adopted(place, person)
+        await bought_in(place)
         await place.protected(person)
         _, closed = await place.alert(close_alert())
         await place.settled(closed["id"])
@@ -318,6 +269,6 @@ async def test_account_when_linked_again_after_a_restore_then_its_own_past_is_no
         status, answer = await place.add_key(person, key)
         assert status == 201, answer
         person.account_id = answer["account"]["id"] if "account" in answer else answer["id"]
-        report = await _adopted(place, person)
+        report = await adopted(place, person)
         assert report["details"] == []
         assert len([each for each in await place.orders(person) if each["leg"] == "entry"]) == 1

@@ -219,6 +219,7 @@ def test_fault_72_owner_when_a_standby_that_lacks_the_last_writes_took_over_then
     with pytest.raises(OwnerLost, match="history"):
         owner.write_now(_pid)
     assert told == ["doubt"]
+    assert owner.is_history_replaced
     owner.close()
 
 

@@ -16,6 +16,7 @@ _PLATFORM = {
     "retry_requests": "asked by an operator for all accounts of a signal",
     "restores": "a database put back from a backup concerns every account",
     "audit_head": "the end of the one audit chain",
+    "installation": "the name of the installation itself",
     "epochs": "who may write the journal, and the number of the last emergency stop",
     "emergency_stops": "of the platform, a venue, a user or an account: the scope says which",
 }

@@ -267,7 +267,7 @@ def build_engine(
         clock,
         AccountLook(db, reconciler, ended, desk, clock),
         Adoption(db, journal, recorder, cancels, desk, clock, desk.find, roster.mandates_of),
-        RestoreBook(db),
+        RestoreBook(db, clock),
         dispatcher.enqueue,
         credentials.note,
         desk.is_blind,

@@ -84,6 +84,9 @@ class App:
             await self.venues.start()
             await self._run_tasks()
         finally:
+            if self.db.is_history_replaced:
+                # What was confirmed last may be gone: the next start must not take the new server for complete.
+                self.high_water.history_replaced()
             await self.venues.close()
             if self.paper is not None:
                 await self.paper.stop()

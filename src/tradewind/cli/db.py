@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from tradewind.cli.start import database_place, opened_db, owner_lock, require_sound, settings_of
+from tradewind.app.restore import begin_restore
+from tradewind.cli.serve import begun_text
+from tradewind.cli.start import database_place, opened_db, owner_lock, ready_db, require_sound, settings_of
+from tradewind.infra.clock import SystemClock
 from tradewind.infra.db import Db
+from tradewind.infra.ids import RandomIds
 from tradewind.infra.migrate import SchemaState, schema_status, upgrade_schema
 
 app = typer.Typer(help="The database: its schema and its health.", no_args_is_help=True)
@@ -30,6 +34,21 @@ def upgrade(context: typer.Context) -> None:
         typer.echo(f"Already at {after.revision}: nothing to do.")
     else:
         typer.echo(f"Upgraded from {before.revision or 'nothing'} to {after.revision}: {database_place(settings)}")
+
+
+@app.command()
+def restored(context: typer.Context) -> None:
+    """Say that a backup was put back, whatever the marks say: what happened since is adopted at the next start."""
+    settings = settings_of(context)
+    lock = owner_lock(settings)
+    lock.acquire()
+    try:
+        with ready_db(settings) as db:
+            clock = SystemClock()
+            restore = begin_restore(db, settings, clock, RandomIds(clock))
+    finally:
+        lock.release()
+    typer.echo(f"{begun_text(restore)} Start the platform: tradewind serve")
 
 
 @app.command()

@@ -20,10 +20,11 @@ import typer
 import uvicorn
 
 from tradewind.app import App, build
-from tradewind.app.restore import begin_restore, demand_complete
+from tradewind.app.restore import RESTORED, begin_restore, demand_complete, wants_restore
 from tradewind.cli.start import create_first_kek, created_db, owner_lock, settings_of
 from tradewind.config import Settings
 from tradewind.core.errors import Conflict, InvalidInput, Unavailable
+from tradewind.execution.restoring import Restore
 from tradewind.infra import log
 from tradewind.infra.clock import SystemClock
 from tradewind.infra.db import CommitInDoubt, OwnerLost
@@ -47,7 +48,8 @@ def serve(
         bool,
         typer.Option(
             "--after-restore",
-            help="A backup was put back: adopt from the venues what our orders did since, account by account.",
+            help="A backup was put back: adopt from the venues what our orders did since, account by account. Good for "
+            "one restore; a start with nothing missing is a start like any other.",
         ),
     ] = False,
 ) -> None:
@@ -77,15 +79,25 @@ def prepare(settings: Settings, *, after_restore: bool = False) -> None:
     clock = SystemClock()
     with created_db(settings) as db:
         create_first_kek(db, settings)
+        if after_restore and wants_restore(db, settings, clock):
+            typer.echo(begun_text(begin_restore(db, settings, clock, RandomIds(clock))), err=True)
+            return
+        demand_complete(db, settings, clock)
         if after_restore:
-            restore = begin_restore(db, settings, clock, RandomIds(clock))
             typer.echo(
-                f"Nothing is known of the time since {restore.since:%Y-%m-%d %H:%M:%S} UTC: what our orders did since "
-                "is adopted from the venues, account by account. `tradewind recovery` shows how far it is.",
+                "Nothing to restore: this database has everything that its high-water marks have seen, so this is a "
+                "start like any other, and --after-restore may be left out. If a backup was put back all the same, and "
+                f"the marks with it (a whole machine rolled back), end this and say so: {RESTORED}.",
                 err=True,
             )
-        else:
-            demand_complete(db, settings, clock)
+
+
+def begun_text(restore: Restore) -> str:
+    """Say what happens to a database that was put back."""
+    return (
+        f"Nothing is known of the time since {restore.since:%Y-%m-%d %H:%M:%S} UTC: what our orders did since "
+        "is adopted from the venues, account by account. `tradewind recovery` shows how far it is."
+    )
 
 
 def _listener(host: str, port: int) -> socket.socket:

@@ -112,6 +112,8 @@ def _contradictions(settings: Settings) -> list[str]:
     if settings.kek_env and settings.kek_passphrase_env:
         problems.append("kek_env and kek_passphrase_env are both set: choose one place for the key-encryption key.")
     uses_file = not (settings.kek_env or settings.kek_passphrase_env)
+    if settings.mark_dir is not None and settings.mark_dir.resolve().is_relative_to(settings.data_dir.resolve()):
+        problems.append(f"mark_dir {settings.mark_dir} lies inside data_dir: it would be put back with it.")
     if uses_file and settings.kek_file.resolve().is_relative_to(settings.data_dir.resolve()):
         # Whoever copies the data folder must not get the key with it.
         problems.append(f"kek_file {settings.kek_file} lies inside data_dir: keep the key apart from what it protects.")

@@ -161,6 +161,10 @@ class Settings:
     )
     kek_env: str | None = _setting(None, "Environment variable with the key-encryption key, instead of the file.")
     kek_passphrase_env: str | None = _setting(None, "Environment variable with a passphrase, instead of the file.")
+    mark_dir: Path | None = field(
+        default=None,
+        metadata={"about": "Folder outside data_dir for a second high-water mark; left out: the folder of kek_file."},
+    )
     orders: OrderSettings = field(default_factory=OrderSettings)
     depth: DepthSettings = field(default_factory=DepthSettings)
     log: LogSettings = field(default_factory=LogSettings)
@@ -177,6 +181,11 @@ class Settings:
     def database_url(self) -> str:
         """The database in effect."""
         return self.database or f"sqlite:///{self.data_dir / 'tradewind.db'}"
+
+    @property
+    def mark_folder(self) -> Path:
+        """Where the second copy of the high-water mark is kept, if that folder is there."""
+        return self.mark_dir or self.kek_file.parent
 
     @property
     def sim_database(self) -> Path:

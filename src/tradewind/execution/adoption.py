@@ -43,7 +43,7 @@ _log = logger("execution.adoption")
 _MARGIN = timedelta(minutes=10)
 _DAY_MS = 86_400_000
 # A backup older than this is not reconciled order by order any more.
-_WINDOWS_MAX = 31
+_WINDOWS_MAX = restoring.LISTED_FOR.days
 # Markets that sources have named lately may have been traded in the part that is gone.
 _SIGNALS_SINCE = timedelta(days=30)
 
@@ -68,15 +68,22 @@ class Adoption:
         """Adopt what happened at one account since the backup. Raises VenueError where nothing can be known."""
         signer = self.desk.signer(followed.account_id)
         since_ms = to_ms(restore.since - _MARGIN)
-        first = next(iter(days_to_list(since_ms, followed.client.venue_now_ms())), since_ms)
+        days = self._days(followed, restore)
+        first = next(iter(days), since_ms)
         if first > since_ms:
             since, known = restore.since.date().isoformat(), from_ms(first).date().isoformat()
             looked.tell("not_all_listed", "-", ours=f"gap since {since}", venue=f"listed since {known}", done="told")
         for instrument in await self._markets(followed, signer, looked):
-            listed = await self._listed(followed, signer, instrument, since_ms, looked)
+            listed = await self._listed(followed, signer, instrument, days, looked)
             for report in sorted(listed, key=_by_age):
                 if await self._is_news(followed, report):
                     await self._adopt_one(followed, signer, instrument, report, looked)
+
+    @staticmethod
+    def _days(followed: Followed, restore: Restore) -> Sequence[int]:
+        """What comes after the restore the journal knows: an account linked much later costs no more for it."""
+        until_ms = min(followed.client.venue_now_ms(), to_ms(restore.at + _MARGIN))
+        return days_to_list(to_ms(restore.since - _MARGIN), until_ms)
 
     # --- where to look ---------------------------------------------------------------------------
 
@@ -110,11 +117,11 @@ class Adoption:
         return [found[symbol] for symbol in sorted(found)]
 
     async def _listed(
-        self, followed: Followed, signer: Signer, instrument: Instrument, since_ms: int, looked: Looked
+        self, followed: Followed, signer: Signer, instrument: Instrument, days: Sequence[int], looked: Looked
     ) -> list[OrderReport]:
-        """List a market's orders since a time, a day at a time, as venues answer no longer span."""
+        """List a market's orders, a day at a time, as venues answer no longer span."""
         found: dict[str, OrderReport] = {}
-        for start in days_to_list(since_ms, followed.client.venue_now_ms()):
+        for start in days:
             looked.weight += followed.client.capabilities.costs.orders_since
             for report in await followed.client.orders_since(signer, instrument, start):
                 found[report.venue_order_id] = report

@@ -8,27 +8,30 @@ from dataclasses import dataclass, field
 from tradewind.core.ids import AccountId
 from tradewind.execution import restoring
 from tradewind.execution.restoring import Restore
+from tradewind.infra.clock import Clock
 from tradewind.infra.db import Db, Tx
 
 
 @dataclass(slots=True)
 class RestoreBook:
-    """Restores of this database, and who has been reconciled after each."""
+    """Restores of this database, and who has been reconciled after each; those that are over count no more."""
 
     db: Db
+    clock: Clock
     _restores: tuple[Restore, ...] = ()
     _reconciled: dict[str, set[AccountId]] = field(default_factory=dict)
 
     async def load(self) -> Restore | None:
-        """Read what there is; return the newest restore."""
+        """Read what there is; return the newest restore that is not done."""
 
         def read(tx: Tx) -> tuple[list[Restore], dict[str, set[AccountId]]]:
-            found = restoring.list_restores(tx)
+            found = [each for each in restoring.list_restores(tx) if not each.is_over(self.clock.now())]
             return found, {each.id: restoring.list_reconciled(tx, each.id) for each in found}
 
         restores, self._reconciled = await self.db.read(read)
         self._restores = tuple(restores)
-        return restores[-1] if restores else None
+        undone = [each for each in restores if not each.is_done]
+        return undone[-1] if undone else None
 
     def pending(self, account_id: AccountId) -> Restore | None:
         """Return the oldest restore after which an account was not reconciled; None when there is none."""

@@ -33,6 +33,8 @@ from tradewind.signals import service as signals
 
 # A backup of before the first signal says nothing of its age; adoption looks back about as far as this at most.
 _AGE_UNKNOWN = timedelta(days=30)
+# As far back as orders are listed to be adopted (adoption.py).
+LISTED_FOR = timedelta(days=31)
 # Who stops where nobody can say who did.
 _BY_RESTORE = "restore"
 _MAY_BE_DONE = "a backup was put back: it may have been carried out in the part that is gone"
@@ -46,6 +48,12 @@ class Restore:
     at: datetime
     since: datetime
     epoch: int
+    # Every account there was has been reconciled; one that is linked later is looked at all the same, for a while.
+    is_done: bool = False
+
+    def is_over(self, now: datetime) -> bool:
+        """Say whether nothing of it can be adopted any more: done, and longer ago than venues' lists go back."""
+        return self.is_done and self.at + LISTED_FOR < now
 
 
 def position(tx: Tx, now: datetime) -> Mark:
@@ -121,7 +129,7 @@ def doubt_intended(tx: Tx, journal: Journal, restore: Restore, venue_now: VenueN
 def list_restores(tx: Tx) -> list[Restore]:
     """Read every restore there was, oldest first."""
     rows = tx.execute(select(restores).order_by(restores.c.at, restores.c.id))
-    return [Restore(row.id, row.at, row.since, row.epoch) for row in rows]
+    return [Restore(row.id, row.at, row.since, row.epoch, bool(row.is_done)) for row in rows]
 
 
 def list_reconciled(tx: Tx, restore_id: str) -> set[AccountId]:

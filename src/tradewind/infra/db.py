@@ -30,7 +30,15 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from tradewind.infra.db_errors import CommitInDoubt, OwnerLost, Unreachable, is_conflict, is_full, is_refused_commit
+from tradewind.infra.db_errors import (
+    CommitInDoubt,
+    HistoryReplaced,
+    OwnerLost,
+    Unreachable,
+    is_conflict,
+    is_full,
+    is_refused_commit,
+)
 from tradewind.infra.db_group import Outcome, Waiting, run_group, settle, take_group
 from tradewind.infra.db_place import parsed_address
 from tradewind.infra.db_postgresql import PostgreSQL, ServerFacts, server_facts
@@ -80,6 +88,8 @@ class Db:
         self._away_since: float | None = None
         self._full_at: float | None = None
         self.on_doubt = on_doubt
+        # The server was found replaced by one with another history.
+        self.is_history_replaced = False
         # Room on the disk for exits; whoever runs the platform puts one in place.
         self.reserve: Reserve | None = None
 
@@ -272,7 +282,8 @@ class Db:
                 if self._server is None or not self._is_worth_waiting(error):
                     raise
                 self._closing.wait(_LOOK_AGAIN_S)
-            except OwnerLost:
+            except OwnerLost as error:
+                self.is_history_replaced |= isinstance(error, HistoryReplaced)
                 self._doubt()
                 raise
             else:

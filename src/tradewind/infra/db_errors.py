@@ -23,6 +23,10 @@ class OwnerLost(CommitInDoubt):
     """Another process has taken the database over: this one may not write any more and ends."""
 
 
+class HistoryReplaced(OwnerLost):
+    """The server was replaced by one with another history: what it had confirmed last may be gone."""
+
+
 class Unreachable(Exception):
     """The server cannot serve us now (it is a standby, or our former session has not ended); it may soon."""
 

@@ -29,7 +29,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import QueuePool
 
 from tradewind.core.errors import Conflict, InvalidInput, Unavailable
-from tradewind.infra.db_errors import OwnerLost, Unreachable, why
+from tradewind.infra.db_errors import HistoryReplaced, OwnerLost, Unreachable, why
 
 # Advisory locks are known by two numbers, per database: "tw", and which.
 _LOCK_SPACE = 0x7477
@@ -202,7 +202,7 @@ class PostgreSQL:
             time.sleep(_LOOK_AGAIN_S)
         said = _history(connection)
         if self._owner_pid is not None and said != self._history:
-            raise OwnerLost("The server was replaced by one with another history: what was confirmed may be gone")
+            raise HistoryReplaced("The server was replaced by one with another history: what was confirmed may be gone")
         self._owner_pid, self._history = connection.info.backend_pid, said
 
 

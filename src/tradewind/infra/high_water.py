@@ -2,7 +2,8 @@
 
 A database put back from a backup does not know what it has forgotten; this file does (order-protocol.md section
 9). Written after commits, at most a second late, whole or not at all: a new file, synced, put in the old one's place.
-It is never ahead of what a commit has made durable, so a database behind it has lost something.
+It is never ahead of what a commit has made durable, so a database behind it has lost something. A second copy lies
+outside the data folder, named by the installation: where the whole folder is put back, that one is ahead.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 from sqlalchemy.engine import make_url
 
 from tradewind.core.errors import Conflict
@@ -27,6 +30,7 @@ from tradewind.infra.log import logger
 _log = logger("infra.high_water")
 
 _EVERY_S = 0.5
+_SUFFIX = ".high-water"
 
 
 class MarkedStop(msgspec.Struct, frozen=True):
@@ -52,11 +56,14 @@ class Mark(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     at: datetime
     stop_epoch: int = 0
     stops: tuple[MarkedStop, ...] = ()
+    # The server was replaced by one with another history before this mark had caught up with its commits.
+    is_uncertain: bool = False
 
     def is_ahead_of(self, other: Mark) -> bool:
-        """Say whether the other has forgotten something that this one has seen."""
+        """Say whether the other has forgotten something that this one has seen, or may have."""
         return (
-            self.journal > other.journal
+            self.is_uncertain
+            or self.journal > other.journal
             or self.inbox > other.inbox
             or self.epoch > other.epoch
             or self.stop_epoch > other.stop_epoch
@@ -65,44 +72,108 @@ class Mark(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
 @dataclass(slots=True)
 class HighWater:
-    """Keeps the file in step with the database; one per process."""
+    """Keeps the marks in step with the database; one per process. The first path must be writable, others may be."""
 
     db: Db
     clock: Clock
-    path: Path
+    paths: Sequence[Path]
     read: Callable[[Tx], Mark]
-    _is_dirty: bool = True
+    # Commits heard of, and how many of them the marks on disk contain.
+    _commits: int = 1
+    _marked: int = 0
+    _is_final: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.db.after_commit(self._note)
 
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether the marks on disk contain every commit that was heard of."""
+        return self._commits == self._marked
+
     def _note(self) -> None:
-        self._is_dirty = True
+        self._commits += 1
 
     async def run(self) -> None:
-        """Write the mark after commits until cancelled; a disk or database that refuses is told and tried again."""
+        """Write the marks after commits until cancelled; a disk or database that refuses is told and tried again."""
         while True:
-            if self._is_dirty:
-                self._is_dirty = False
+            commits = self._commits
+            if not self.is_caught_up:
                 try:
                     mark = await self.db.read(self.read)
-                    await asyncio.to_thread(write_mark, self.path, mark)
+                    await asyncio.to_thread(self._write, mark)
+                    self._marked = commits
                 except (OSError, *PASSING_KINDS) as error:
                     # A database that is away takes no writes: the old mark holds, and the process must live on.
-                    self._is_dirty = True
-                    _log.error("infra.high_water.not_written", path=str(self.path), error=type(error).__name__)
+                    _log.error("infra.high_water.not_written", path=str(self.paths[0]), error=type(error).__name__)
             await self.clock.sleep(_EVERY_S)
 
+    def history_replaced(self) -> None:
+        """The server has another history: where commits are not in the marks yet, nobody can say what is gone."""
+        with self._lock:
+            self._is_final = True
+            if self.is_caught_up:
+                return
+            _log.error("infra.high_water.uncertain", unmarked=self._commits - self._marked)
+            try:
+                for mark in read_marks(self.paths)[:1]:
+                    write_marks(self.paths, replace(mark, is_uncertain=True))
+            except (OSError, Conflict) as error:
+                _log.error("infra.high_water.not_written", path=str(self.paths[0]), error=type(error).__name__)
 
-def mark_file(database_url: str, data_dir: Path) -> Path:
-    """Return where the mark of a database is kept: beside an SQLite file, else in the data folder by its name."""
+    def _write(self, mark: Mark) -> None:
+        with self._lock:
+            if not self._is_final:
+                write_marks(self.paths, mark)
+
+
+@dataclass(frozen=True, slots=True)
+class MarkFiles:
+    """Where the marks of a database are: those that are written, the first of them beside it, and older names."""
+
+    written: tuple[Path, ...]
+    former: tuple[Path, ...] = ()
+
+    @property
+    def read(self) -> tuple[Path, ...]:
+        """All places in which a mark may be."""
+        return (*self.written, *self.former)
+
+
+def mark_files(database_url: str, data_dir: Path, outside: Path, installation: str | None) -> MarkFiles:
+    """Return where the marks of a database are kept: with it, and in a folder outside by the installation's name.
+
+    An SQLite file has its mark beside it; that of a server's database lies in the data folder.
+    """
     url = make_url(database_url)
+    named = () if installation is None else (f"{installation}{_SUFFIX}",)
+    second = tuple(outside / name for name in named)
     if url.get_backend_name() == "sqlite" and url.database:
         file = Path(url.database)
-        return file.with_name(file.name + ".high-water")
-    # Two servers may each have a database of one name.
+        return MarkFiles((file.with_name(file.name + _SUFFIX), *second))
+    # Marks of before installations had names: by where the server was.
     where = hashlib.sha256(f"{url.host}:{url.port}/{url.database}".encode()).hexdigest()[:8]
-    return data_dir / f"{url.database}-{where}.high-water"
+    former = data_dir / f"{url.database}-{where}{_SUFFIX}"
+    return MarkFiles((*(data_dir / name for name in named), *second), (former,)) if named else MarkFiles((former,))
+
+
+def read_marks(paths: Sequence[Path]) -> list[Mark]:
+    """Read the marks there are, the one furthest ahead first. Raises Conflict for a file that holds something else."""
+    found = [mark for path in paths if (mark := read_mark(path)) is not None]
+    return sorted(found, key=lambda each: (each.is_uncertain, each.epoch, each.journal, each.inbox), reverse=True)
+
+
+def write_marks(paths: Sequence[Path], mark: Mark) -> None:
+    """Write a mark to all its places. Raises OSError for the first; the others are written where they can be."""
+    write_mark(paths[0], mark)
+    for path in paths[1:]:
+        if not path.parent.is_dir():
+            continue
+        try:
+            write_mark(path, mark)
+        except OSError as error:
+            _log.warning("infra.high_water.second_not_written", path=str(path), error=type(error).__name__)
 
 
 def read_mark(path: Path) -> Mark | None:
