@@ -7,9 +7,11 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from tests.support.platform import close_alert, open_alert, world
+from sqlalchemy import update
+from tests.support.platform import Person, World, close_alert, open_alert, world
 
 from tradewind.core.plan import PlanName
+from tradewind.execution.tables import intents, orders
 from tradewind.sim.instruments import SymbolRules, rules_for
 from tradewind.sim.tape import Tape
 
@@ -91,21 +93,7 @@ async def test_close_when_the_base_is_held_in_two_markets_then_one_decision_sell
     """order-protocol.md section 4: a close sells the source's lots of the base, all of them."""
     _list_btc_against_fdusd(monkeypatch)
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person, balances={"USDT": "1000", "FDUSD": "1000"}, allows_adding=True)
-        _, opened = await place.alert(open_alert())
-        await place.settled(opened["id"])
-        await place.protected(person)
-        _, answer = await place.call("GET", "/mandates", person)
-        path = f"/mandates/{answer['items'][0]['id']}"
-        status, changed = await place.call("PATCH", path, person, {"quote_preference": "FDUSD"})
-        assert status == 200, changed
-        _, added = await place.alert(open_alert(sent_by="second"))
-        await place.settled(added["id"])
-        held = await place.protected(person)
-        assert {each["symbol"] for each in held} == {"BTCUSDT", "BTCFDUSD"}
-
+        person = await _held_in_two_markets(place)
         _, closed = await place.alert(close_alert())
         board = await place.settled(closed["id"])
 
@@ -122,6 +110,67 @@ async def test_close_when_the_base_is_held_in_two_markets_then_one_decision_sell
             each for each in await place.venue_orders(person.uid) if each["side"] == "SELL" and each["type"] == "MARKET"
         ]
         assert sorted(each["symbol"] for each in sold) == ["BTCFDUSD", "BTCUSDT"]
+
+
+async def test_close_in_two_markets_when_tried_again_then_only_the_market_that_was_not_sold_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """order-protocol.md section 9: a retry takes the account up where it stands; what was sold stays sold."""
+    _list_btc_against_fdusd(monkeypatch)
+    async with world(tmp_path) as place:
+        person = await _held_in_two_markets(place)
+        await place.control("POST", "symbols/BTCFDUSD/status", {"status": "BREAK"})
+        _, closed = await place.alert(close_alert())
+
+        async def has_one_market_sold() -> bool:
+            return [each["protection"] for each in await place.positions(person)] == ["halted"]
+
+        await place.until(has_one_market_sold)
+        status, answer = await place.call("POST", f"/signals/{closed['id']}/retry", place.operator, {})
+        assert status == 200, answer
+        assert [(each["is_done"], each["text"]) for each in answer["accounts"]] == [(False, "its order is on its way")]
+
+        await _give_up_the_waiting_exit(place)
+        await place.control("POST", "symbols/BTCFDUSD/status", {"status": "TRADING"})
+        _, answer = await place.call("POST", f"/signals/{closed['id']}/retry", place.operator, {})
+        assert [(each["is_done"], each["text"]) for each in answer["accounts"]] == [(True, "decided again: placed")]
+
+        async def is_flat() -> bool:
+            return not await place.positions(person)
+
+        await place.until(is_flat)
+        found = await place.venue_orders(person.uid)
+        sold = [each["symbol"] for each in found if each["side"] == "SELL" and each["status"] == "FILLED"]
+        assert sorted(sold) == ["BTCFDUSD", "BTCUSDT"]
+
+
+async def _held_in_two_markets(place: World) -> Person:
+    """Let one person hold lots of one source in BTCUSDT and in BTCFDUSD."""
+    (person,) = place.people([PlanName.PRO])
+    await place.start_platform()
+    await place.link(person, balances={"USDT": "1000", "FDUSD": "1000"}, allows_adding=True)
+    _, opened = await place.alert(open_alert())
+    await place.settled(opened["id"])
+    await place.protected(person)
+    _, answer = await place.call("GET", "/mandates", person)
+    path = f"/mandates/{answer['items'][0]['id']}"
+    status, changed = await place.call("PATCH", path, person, {"quote_preference": "FDUSD"})
+    assert status == 200, changed
+    _, added = await place.alert(open_alert(sent_by="second"))
+    await place.settled(added["id"])
+    held = await place.protected(person)
+    assert {each["symbol"] for each in held} == {"BTCUSDT", "BTCFDUSD"}
+    return person
+
+
+async def _give_up_the_waiting_exit(place: World) -> None:
+    """Let the close end in the market that stands still, as one does whose key was refused for good."""
+    assert place.app is not None
+    now = place.app.clock.now()
+    waiting = update(orders).where(orders.c.leg == "exit", orders.c.state == "INTENDED")
+    ended = waiting.values(state="DENIED", reason="credential_refused", ended_at=now)
+    done = update(intents).where(intents.c.is_done.is_(False)).values(is_done=True)
+    await place.app.db.write(lambda tx: (tx.execute(ended), tx.execute(done)))
 
 
 def _list_btc_against_fdusd(monkeypatch: pytest.MonkeyPatch) -> None:
