@@ -130,4 +130,5 @@ class Episode(Scene):
         self.report.fills = len(sides.journal.fills)
         self.report.signals = len(sides.journal.signals)
         self.report.dead_letters = sum(1 for state in sides.extra.inbox.values() if state == "dead")
+        self.report.lots = list(sides.journal.lots)
         self.report.states = Counter(lot.state for lot in sides.journal.lots if lot.is_open)

@@ -18,6 +18,7 @@ from tests.crash.scene import NodeEnded, Report
 from tests.crash.stage import Stage, open_stage
 from tests.crash.worlds import Template, build_template, copy_world, remove_world
 
+from tradewind.demo.exposure import exposure, exposure_line
 from tradewind.infra.points import Point
 
 KILLS_PER_EPISODE = 20
@@ -102,6 +103,7 @@ class Total:
             "unprotected": self.count(Broken.UNPROTECTED),
             "findings": sum(len(each.findings) for each in self.episodes),
             "positions_at_rest": dict(sum((each.states for each in self.episodes), Counter[str]())),
+            "exposure": exposure_line(exposure([lot for each in self.episodes for lot in each.lots])),
             "slowest_rest_s": round(max((each.quiet_s for each in self.episodes), default=0.0), 1),
             "points_never_reached": self.never_reached,
             "failure_per_kill_below": round(_THREE / self.kills, 5) if self.kills and not self.bad else None,

@@ -28,7 +28,7 @@ _ORDER = (
     "id intent_id intent_kind account_id symbol leg side generation client_order_id state signal_id lot_id "
     "list_client_id venue_order_id"
 )
-_LOT = "id account_id symbol base source_id signal_id entry_order_id state state_reason"
+_LOT = "id account_id symbol base source_id signal_id entry_order_id state state_reason naked_ms watched_ms"
 _FILL = "account_id symbol venue_order_id fill_id order_id"
 
 

@@ -24,6 +24,7 @@ from tests.crash.worlds import World
 
 from tradewind.audit.service import Audit
 from tradewind.demo.calls import Door, Exchange
+from tradewind.demo.facts import JournalLot
 from tradewind.execution import emergency_store
 from tradewind.execution.emergency import Emergency, StopRequest
 from tradewind.execution.emergency_store import PLATFORM, EpochName, Policy
@@ -66,6 +67,7 @@ class Report:
     signals: int = 0
     dead_letters: int = 0
     states: Counter[str] = field(default_factory=Counter)
+    lots: list[JournalLot] = field(default_factory=list)
     quiet_s: float = 0.0
     plant: str | None = None
 

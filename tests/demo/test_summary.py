@@ -8,8 +8,9 @@ from decimal import Decimal
 from tests.support.demo_case import OPEN, expected, journal, venue
 
 from tradewind.demo.check import check
+from tradewind.demo.figures import percentile
 from tradewind.demo.story import Market, Story
-from tradewind.demo.summary import Run, build_object, latenesses, percentile, summary_lines, verdict_lines
+from tradewind.demo.summary import Run, build_object, latenesses, summary_lines, verdict_lines
 
 MARKET = Market("VVVUSDT", "VVV", "USDT")
 STORY = Story(

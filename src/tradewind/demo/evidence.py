@@ -91,7 +91,7 @@ def _fill(row: Mapping[str, Any]) -> JournalFill:
 
 
 def _lot(row: Mapping[str, Any]) -> JournalLot:
-    same = "id account_id symbol base source_id signal_id entry_order_id state state_reason"
+    same = "id account_id symbol base source_id signal_id entry_order_id state state_reason naked_ms watched_ms"
     return JournalLot(
         **{name: row[name] for name in same.split()},
         quantity=Decimal(row["quantity"]),

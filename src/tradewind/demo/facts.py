@@ -85,6 +85,8 @@ class JournalLot:
     is_open: bool
     state: str
     state_reason: str | None = None
+    naked_ms: int = 0
+    watched_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,9 @@ from typing import Any
 from tradewind import __version__
 from tradewind.core.money import ZERO
 from tradewind.demo.check import Verdict, entry_of, is_broken, was_found_out
+from tradewind.demo.exposure import exposure, exposure_line
 from tradewind.demo.facts import Expected, Journal, JournalOrder, Venue
+from tradewind.demo.figures import percentile
 from tradewind.demo.story import Story
 
 _LIBRARIES = ("aiohttp", "fastapi", "sqlalchemy", "uvicorn")
@@ -71,6 +73,7 @@ def build_object(
         "found_out": _found_out(run, journal, venue),
         "repeat_had_same_id": run.repeat_had_same_id,
         "positions": dict(sorted(positions.items())),
+        "exposure": exposure(journal.lots),
         "stops_hit": hits(journal, "stop"),
         "targets_hit": hits(journal, "target"),
         "dust_left": sum(1 for lot in journal.lots if not lot.is_open and lot.quantity > ZERO),
@@ -118,18 +121,6 @@ def _found_out(run: Run, journal: Journal, venue: Venue) -> int:
     return sum(1 for order in unanswered if was_found_out(order))
 
 
-def percentile(values: Sequence[int], percent: int) -> int | None:
-    """The smallest value that at least this share of all values does not exceed; None of nothing.
-
-    >>> percentile([10, 20, 30, 40], 50), percentile([10, 20, 30, 40], 99)
-    (20, 40)
-    """
-    if not values:
-        return None
-    rank = -(-len(values) * percent // 100)
-    return sorted(values)[max(rank, 1) - 1]
-
-
 def hits(journal: Journal, leg: str) -> int:
     """How many stops, or targets, the exchange filled."""
     return sum(1 for order in journal.orders if order.leg == leg and order.executed > ZERO)
@@ -163,6 +154,7 @@ def summary_lines(told: dict[str, Any]) -> list[str]:
         f"lateness     median {told['p50_ms']} ms, 99th percentile {told['p99_ms']} ms after the plan's release",
         f"             without the broken ones {told['p50_unbroken_ms']} ms and {told['p99_unbroken_ms']} ms",
         f"positions    {positions}; stops hit {told['stops_hit']}, targets hit {told['targets_hit']}",
+        f"exposure     {exposure_line(told['exposure'])}",
         f"realised     {told['realised_pnl']} USDT (PAPER); {told['fills']} fills; dust left {told['dust_left']} times",
         "must be 0    "
         + ", ".join(f"{name} {told[name]}" for name in ("duplicates", "lost", "unknown", "unprotected")),
