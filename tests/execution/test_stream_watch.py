@@ -10,7 +10,7 @@ from tests.support.clock import ManualClock
 from tradewind.core.ids import AccountId, UserId
 from tradewind.execution.account_look import Followed
 from tradewind.execution.look_queue import FollowedAccount
-from tradewind.execution.stream_watch import STREAM_DEAF, STREAM_LOST_S, StreamWatch
+from tradewind.execution.stream_watch import FIRST_LOOK_GRACE_S, STREAM_DEAF, STREAM_LOST_S, StreamWatch
 from tradewind.venues.base import VenueClient
 
 
@@ -85,3 +85,21 @@ async def test_stream_when_away_before_the_first_look_then_that_look_comes_first
     bench.account.looked_at = bench.clock.monotonic()
     await bench.later(1.0)
     assert bench.held == ["stream_lost"]
+
+
+async def test_first_look_when_streams_of_the_venue_come_up_one_after_the_other_then_it_waits_for_its_own() -> None:
+    """performance.md, restart: one look an account, and none before its stream that would be repeated after it."""
+    bench = _Bench()
+    bench.account.looked_at = None
+    bench.watch.down(bench.account)
+    followed = Followed(AccountId("b"), UserId("u"), cast(VenueClient, None))
+    other = FollowedAccount(followed, None, "start")
+    assert bench.watch.first_look_at(bench.account) is None
+    bench.watch.up(other)
+    assert bench.watch.first_look_at(bench.account) == bench.clock.monotonic() + FIRST_LOOK_GRACE_S
+    await bench.later(FIRST_LOOK_GRACE_S)
+    # Nobody came up any more: it may be that none does.
+    assert bench.watch.first_look_at(bench.account) is None
+    await bench.later(60.0)
+    bench.watch.up(other)
+    assert bench.watch.first_look_at(bench.account) is None

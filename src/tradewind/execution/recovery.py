@@ -22,9 +22,9 @@ from tradewind.execution.comparing import Comparing
 from tradewind.execution.look_plan import LookPlan
 from tradewind.execution.look_queue import ROUTINE, FollowedAccount, LookQueue
 from tradewind.execution.outcomes import Moved
-from tradewind.execution.recovery_report import Held, Outstanding, add, outstanding_at, put_report
+from tradewind.execution.recovery_report import Asked, Held, Outstanding, add, outstanding_at, put_report
 from tradewind.execution.restore_book import RestoreBook
-from tradewind.execution.stream_watch import StreamWatch
+from tradewind.execution.stream_watch import FIRST_LOOK_GRACE_S, StreamWatch
 from tradewind.infra.clock import Clock, to_ms
 from tradewind.infra.db import CommitInDoubt, Db
 from tradewind.infra.ids import Ids
@@ -43,8 +43,6 @@ _TICK_S = 0.5
 _RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 # A venue that says "not before" is obeyed, but looked at again at least this often.
 _HELD_BACK_S = 60.0
-# The first look waits this long for the stream: what happens after it the stream tells, so one look is enough.
-_STREAM_GRACE_S = 1.0
 # Between the two readings that make a shortfall certain (order-protocol.md section 4).
 _SHORT_AGAIN_S = 10.0
 
@@ -101,7 +99,7 @@ class Recovery:
         self._known[followed.account_id] = account
         self.plan.entered(account, markets=self.at_stake.get(followed.account_id, 0))
         self.streams.down(account)
-        self.queue.put(account, self.clock.monotonic() + _STREAM_GRACE_S)
+        self.queue.put(account, self.clock.monotonic() + FIRST_LOOK_GRACE_S)
         self._wake.set()
 
     def unfollow(self, account_id: AccountId) -> None:
@@ -197,8 +195,9 @@ class Recovery:
         doubts = self.accounts.reconciler.doubts.values()
         count = sum(1 for each in doubts if self._client_of(each.account_id) is client)
         markets = [each.markets for each in accounts]
-        deaf_s = self.streams.deaf_after_s
-        return outstanding_at(client, markets, count, self.comparing.periods(client), deaf_s)
+        unheard = sum(1 for each in accounts if each.down_since is not None)
+        asked = Asked(markets, unheard, count)
+        return outstanding_at(client, asked, self.comparing.periods(client), self.streams.deaf_after_s)
 
     def _client_of(self, account_id: AccountId | None) -> VenueClient | None:
         account = None if account_id is None else self._known.get(account_id)
@@ -226,6 +225,10 @@ class Recovery:
 
     def _start_due(self, tasks: asyncio.TaskGroup, now: float) -> None:
         while self._looking < _LOOKERS and (account := self.queue.take(now)) is not None:
+            later = self.streams.first_look_at(account)
+            if later is not None:
+                self.queue.put(account, later)
+                continue
             account.is_looking = True
             self._looking += 1
             tasks.create_task(self._guarded(account), name=f"look {account.followed.account_id}")

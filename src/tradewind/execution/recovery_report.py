@@ -43,20 +43,27 @@ class Held:
     restore_id: str | None = None
 
 
-def outstanding_at(
-    client: VenueClient, markets: Sequence[int], doubts: int, periods: Periods, deaf_after_s: float
-) -> Outstanding:
-    """Compute what a venue's limits allow: for accounts with business in so many markets each, and for doubts."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be asked at a venue: accounts by their markets, streams to subscribe, orders in doubt."""
+
+    markets: Sequence[int]
+    streams: int
+    doubts: int
+
+
+def outstanding_at(client: VenueClient, asked: Asked, periods: Periods, deaf_after_s: float) -> Outstanding:
+    """Compute in what time a venue's limits allow what is to be asked."""
     costs, limit = client.capabilities.costs, client.health().weight_a_minute
-    weight = sum(weight_of(costs, each) for each in markets)
+    weight = sum(weight_of(costs, each) for each in asked.markets) + asked.streams * costs.subscribe
     # Two answers settle a doubt at the most: found, or not found twice.
-    asking = doubts * 2 * costs.find_order
+    asking = asked.doubts * 2 * costs.find_order
     return Outstanding(
         client,
-        len(markets),
+        len(asked.markets),
         weight,
         seconds_for(weight, limit),
-        doubts,
+        asked.doubts,
         seconds_for(asking, limit),
         compared_every_s=round(periods.whole_s),
         deaf_found_within_s=round(periods.orders_s + deaf_after_s),

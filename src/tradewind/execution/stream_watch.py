@@ -15,6 +15,7 @@ from tradewind.core.ids import AccountId
 from tradewind.execution.look_queue import FollowedAccount
 from tradewind.infra.clock import Clock
 from tradewind.infra.log import logger
+from tradewind.venues.base import VenueClient
 
 _log = logger("execution.recovery")
 
@@ -23,6 +24,9 @@ STREAM_LOST_S = 10.0
 # The cause of a hold: its stream was up and did not say what a comparison found.
 STREAM_DEAF = "stream_deaf"
 _DEAF_AFTER_S = 5.0
+# A first look waits this long for a stream, and for the next one of its venue, but never longer than this in all.
+FIRST_LOOK_GRACE_S = 1.0
+_FIRST_LOOK_WITHIN_S = 30.0
 # An account that was never looked at waits for that first.
 _AGAIN_S = 0.5
 
@@ -37,6 +41,8 @@ class StreamWatch:
     # Told of an account whose stream is to be subscribed anew.
     on_deaf: Callable[[AccountId], None] = lambda _account_id: None
     deaf_after_s: float = _DEAF_AFTER_S
+    # When a stream of each venue came up last.
+    _up_at: dict[VenueClient, float] = field(default_factory=dict)
     _later: list[tuple[float, int, FollowedAccount]] = field(default_factory=list)
     _numbers: count[int] = field(default_factory=count)
 
@@ -48,6 +54,17 @@ class StreamWatch:
     def up(self, account: FollowedAccount) -> None:
         """A stream is live."""
         account.down_since, account.is_down_told = None, False
+        self._up_at[account.followed.client] = self.clock.monotonic()
+
+    def first_look_at(self, account: FollowedAccount) -> float | None:
+        """Return until when a first look waits for the account's stream; None where it waits no longer.
+
+        While others of its venue come up one after the other its own is about to: one look then says it all.
+        """
+        if account.looked_at is not None or account.down_since is None:
+            return None
+        now, until_s = self.clock.monotonic(), self._up_at.get(account.followed.client, 0.0) + FIRST_LOOK_GRACE_S
+        return until_s if now < until_s and now - account.down_since < _FIRST_LOOK_WITHIN_S else None
 
     def heard(self, account: FollowedAccount) -> None:
         """A stream has said something."""

@@ -18,6 +18,8 @@ class CallCosts:
     orders_since: int = 1
     fills_of_order: int = 1
     account: int = 1
+    # Subscribing to an account's private stream.
+    subscribe: int = 0
 
 
 @dataclass(frozen=True, slots=True)

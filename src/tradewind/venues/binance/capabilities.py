@@ -71,7 +71,9 @@ _BASE = Capabilities(
     main_quote=Asset("USDT"),
     private_stream=True,
     # rest-api.md, 2026-07-21.
-    costs=CallCosts(find_order=4, open_orders=6, open_orders_all=80, orders_since=20, fills_of_order=5, account=20),
+    costs=CallCosts(
+        find_order=4, open_orders=6, open_orders_all=80, orders_since=20, fills_of_order=5, account=20, subscribe=2
+    ),
 )
 
 

@@ -171,7 +171,8 @@ class Session:
         """Ask for one account's stream; False when the budget has no room now."""
         parts = self._parts
         try:
-            permit = await parts.budget.reserve(Lane.QUERY, _SUBSCRIBE_WEIGHT, wait_s=0)
+            # Before looks at accounts: what a stream tells costs no question, and a look without it is repeated.
+            permit = await parts.budget.reserve(Lane.ENTRY, _SUBSCRIBE_WEIGHT, wait_s=0)
         except RateLimited:
             return False
         parts.budget.settle(permit)
