@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import insert, select, text, update
 from tests.support.platform import Person, World, close_alert, open_alert, world
+from tests.support.served import environment_of
 
 from tradewind.accounts.store import mandates
-from tradewind.core.ids import SignalId
 from tradewind.core.plan import PlanName
-from tradewind.execution import retry_requests
 from tradewind.execution.tables import decisions, incidents, orders
 from tradewind.infra.clock import SystemClock
 from tradewind.infra.db import Tx
-from tradewind.infra.ids import RandomIds
 from tradewind.infra.outbox import outbox
 from tradewind.signals.tables import SignalState, inbox
 
@@ -196,13 +196,13 @@ async def test_retry_by_command_when_the_platform_runs_then_carried_out_by_it(tm
         await place.link(person)
         await place.reconciled(person)
         signal_id = await _denied(place, person, "venue_unhealthy")
-        assert place.app is not None
-        clock, db = place.app.clock, place.app.db
-        request_id = await db.write(
-            lambda tx: retry_requests.ask(tx, RandomIds(clock), SignalId(signal_id), None, [], clock.now())
+        command = (sys.executable, "-m", "tradewind", "signals", "retry", signal_id)
+        process = await asyncio.create_subprocess_exec(
+            *command, env=environment_of(place), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
         )
-        answer = await place.until(lambda: db.read(lambda tx: retry_requests.answer_of(tx, request_id)))
-        assert [each[1] for each in answer["accounts"]] == [True]
+        told, errors = await asyncio.wait_for(process.communicate(), 60)
+        assert process.returncode == 0, errors.decode()
+        assert "1 of 1 accounts tried again" in told.decode()
         await place.protected(person)
 
 

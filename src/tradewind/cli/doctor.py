@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.exc import OperationalError
 
+from tradewind.cli.standing import check_dead_letters, check_recovery, check_stops
 from tradewind.cli.start import (
     database_file,
     database_place,
@@ -51,7 +52,7 @@ def doctor(
     settings_shown: Annotated[bool, typer.Option("--settings", help="Show every setting in effect.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Look at settings, database, key, venues, clocks and gate."""
+    """Look at settings, database, key, stops, recovery, venues, clocks and gate."""
     findings, settings = _look(context)
     lines = [] if settings is None else describe(settings)
     if as_json:
@@ -78,6 +79,9 @@ def _look(context: typer.Context) -> tuple[list[Finding], Settings | None]:
         ("schema", _schema),
         ("key", _key),
         ("process", _process),
+        ("stops", check_stops),
+        ("recovery", check_recovery),
+        ("dead letters", check_dead_letters),
     )
     findings += [_finding(name, check, settings) for name, check in checks]
     findings += [Finding(name, is_well, text) for name, is_well, text in asyncio.run(check_venues(settings))]

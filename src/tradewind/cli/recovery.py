@@ -8,6 +8,7 @@ import typer
 
 from tradewind.cli.start import ready_db, settings_of
 from tradewind.cli.tables import print_table
+from tradewind.core.errors import NotFound
 from tradewind.core.ids import AccountId
 from tradewind.execution import service
 
@@ -21,6 +22,11 @@ def recovery(
     with ready_db(settings_of(context)) as db:
         ids = None if account is None else [AccountId(account)]
         reports = db.read_now(lambda tx: service.recovery_reports(tx, ids, limit))
+    if account is not None and not reports:
+        raise NotFound(
+            "no_reports",
+            f"There is no recovery report of an account {account}. `tradewind recovery` shows whose there are.",
+        )
     print_table(
         ["started (UTC)", "account", "why", "in order", "orders", "fills", "positions", "differ", "not ours"],
         [

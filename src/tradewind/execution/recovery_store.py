@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, and_, delete, insert, or_, select, update
+from sqlalchemy import Row, and_, delete, exists, func, insert, or_, select, update
 
 from tradewind.core.ids import AccountId, UserId
 from tradewind.core.order import Order, OrderState
-from tradewind.execution.recovery_tables import recovery_reports
+from tradewind.execution.recovery_tables import recovery_reports, restores
 from tradewind.execution.store import from_row, is_readable
 from tradewind.execution.tables import orders
 from tradewind.infra.db import Tx
@@ -43,6 +43,27 @@ def list_reports(
         query = query.where(recovery_reports.c.started_at < before)
     query = query.order_by(recovery_reports.c.started_at.desc(), recovery_reports.c.id.desc()).limit(limit)
     return list(tx.execute(query))
+
+
+def list_waiting(tx: Tx) -> list[str]:
+    """Read for what each account waits whose latest report is not green."""
+    newer = recovery_reports.alias("newer")
+    is_newest = ~exists().where(
+        newer.c.account_id == recovery_reports.c.account_id, newer.c.started_at > recovery_reports.c.started_at
+    )
+    query = select(recovery_reports.c.waits_for).where(recovery_reports.c.green_at.is_(None), is_newest)
+    return [waits_for or "a look" for waits_for in tx.execute(query.order_by(recovery_reports.c.started_at)).scalars()]
+
+
+def count_in_doubt(tx: Tx) -> int:
+    """Count the orders of which nobody knows what became."""
+    words = [OrderState.UNKNOWN.value, OrderState.BLIND.value]
+    return tx.execute(select(func.count()).select_from(orders).where(orders.c.state.in_(words))).scalar_one()
+
+
+def count_restores_undone(tx: Tx) -> int:
+    """Count the restores after which some account was not reconciled yet."""
+    return tx.execute(select(func.count()).select_from(restores).where(restores.c.is_done.is_(False))).scalar_one()
 
 
 def detail_of(row: Row[Any]) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from tradewind.core.ids import AccountId, OrderId, UserId
+from tradewind.core.ids import AccountId, OrderId, SourceId, UserId
 from tradewind.core.instrument import VenueName
+from tradewind.core.money import Asset
 from tradewind.core.order import OrderState
 from tradewind.execution import emergency_store, recovery_store, store
 from tradewind.execution.emergency_store import EpochName, ScopeKind, StopRow
@@ -18,12 +19,15 @@ from tradewind.portfolio.service import open_lots
 
 __all__ = [
     "RecoveryReport",
+    "RecoveryStanding",
     "StopInForce",
     "accounts_stopped",
     "all_stops",
     "has_open_business",
+    "has_open_lots",
     "owner_of",
     "recovery_reports",
+    "recovery_standing",
     "stop_epoch",
     "stop_seen",
 ]
@@ -96,6 +100,29 @@ class RecoveryReport:
     def green_at(self) -> datetime | None:
         """When the account was found in order; None while its entries wait."""
         return None if self.took_s is None else self.started_at + timedelta(seconds=self.took_s)
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryStanding:
+    """What is still to be found out: orders in doubt, what each waiting account waits for, restores not over."""
+
+    in_doubt: int
+    waiting: list[str]
+    restores: int
+
+
+def recovery_standing(tx: Tx) -> RecoveryStanding:
+    """Read what is still to be found out, as the journal says; the platform need not run."""
+    return RecoveryStanding(
+        recovery_store.count_in_doubt(tx),
+        recovery_store.list_waiting(tx),
+        recovery_store.count_restores_undone(tx),
+    )
+
+
+def has_open_lots(tx: Tx, source_id: SourceId, base: Asset) -> bool:
+    """Say whether any account holds what a source has opened in an asset."""
+    return bool(open_lots(tx, source_id=source_id, base=base))
 
 
 def recovery_reports(tx: Tx, account_ids: Sequence[AccountId] | None, limit: int) -> list[RecoveryReport]:
