@@ -46,6 +46,9 @@ _QUIET_S = 10.0
 # Many fills at once wake it once.
 _LEAST_S = 0.1
 _SHARE = 4
+# A look that had to wait for the database says nothing about what the next one costs: a new stop, or a late lot, does
+# not wait longer than this for it.
+_REST_MAX_S = 2.0
 # Lots of one transaction: few commits for many, and a short one, because stops wait behind it.
 _BATCH = 200
 
@@ -116,7 +119,8 @@ class Flattener:
                 _log.exception("execution.flatten.round_failed")
                 pause_s = _BUSY_S
             # Each look reads every lot of the scope: it takes a small share of the time that the exits themselves need.
-            await self.clock.sleep(max(_LEAST_S, _SHARE * (self.clock.monotonic() - began)))
+            rest_s = _SHARE * (self.clock.monotonic() - began)
+            await self.clock.sleep(min(max(_LEAST_S, rest_s), _REST_MAX_S))
             await self._wake.wait(pause_s)
 
     async def _round(self) -> bool:
