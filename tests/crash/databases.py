@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
+
+from tests.crash.worlds import World
 
 from tradewind.demo.private_postgresql import PrivatePostgreSQL
 
@@ -30,13 +34,50 @@ class Database:
         if self.server is None:
             yield ""
             return
-        template = urlsplit(self.url).path.removeprefix("/")
+        template = _name_in(self.url)
         name = f"crash_{label.replace('-', '_')}"
         url = await asyncio.to_thread(self.server.make_database, name, template=template)
         try:
             yield url
         finally:
             await asyncio.to_thread(self.server.drop_database, name)
+            await asyncio.to_thread(self.server.drop_database, _backup_of(name))
+
+    async def back_up(self, world: World) -> None:
+        """Copy an episode's database; no process works on it."""
+        if self.server is None:
+            await asyncio.to_thread(_copy_files, world.folder / "data", world.folder / "backup")
+            return
+        name = _name_in(world.database)
+        await asyncio.to_thread(self.server.make_database, _backup_of(name), template=name)
+
+    async def put_back(self, world: World) -> None:
+        """Put the copy in the place of the database; the high-water mark beside it stays as it is."""
+        if self.server is None:
+            await asyncio.to_thread(_copy_files, world.folder / "backup", world.folder / "data")
+            return
+        name = _name_in(world.database)
+        await asyncio.to_thread(self.server.drop_database, name)
+        await asyncio.to_thread(self.server.make_database, name, template=_backup_of(name))
+
+
+def _name_in(url: str) -> str:
+    return urlsplit(url).path.removeprefix("/")
+
+
+def _backup_of(name: str) -> str:
+    return f"{name}_backup"
+
+
+def _copy_files(source: Path, target: Path) -> None:
+    """Copy an SQLite database with its write-ahead log, over one that may be there."""
+    target.mkdir(exist_ok=True)
+    for ending in ("", "-wal", "-shm"):
+        (target / f"tradewind.db{ending}").unlink(missing_ok=True)
+    for ending in ("", "-wal"):
+        file = source / f"tradewind.db{ending}"
+        if file.exists():
+            shutil.copy(file, target)
 
 
 @contextlib.asynccontextmanager

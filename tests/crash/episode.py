@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
+from decimal import Decimal
 from functools import partial
 
-from tests.crash.evidence import Motion, Told, look_at_motion, read_sides
+from tests.crash.evidence import Motion, Sides, Told, look_at_motion, read_sides
 from tests.crash.killer import read_counts
-from tests.crash.referee import judge
+from tests.crash.referee import Finding, judge
 from tests.crash.scene import LOOK_S, NodeEnded, Report, Scene, now_us
 from tests.crash.schedule import Kill
 from tests.crash.stage import Child, ChildEnded
 
+from tradewind.demo.bare import bare_spans
+from tradewind.execution.emergency_store import Policy
 from tradewind.infra.db import Db
-from tradewind.infra.points import Point
 
 # After the last fault everything must come to rest: fence, two questions, back-off of exits take seconds. A busy
 # machine may need longer, so the wait goes on while anything moves at all, up to this.
@@ -23,6 +25,8 @@ QUIET_WITHIN_S = 150.0
 _NOTHING_MOVES_S = 40.0
 # Nothing was written for this long and nothing is left to do.
 _STILL_S = 0.25
+# An alert's way to a protected position takes about as long.
+_OPENED_S = 0.7
 
 
 class Episode(Scene):
@@ -31,8 +35,7 @@ class Episode(Scene):
     async def run(self, kills: int, rare: Counter[str]) -> Report:
         """Kill, let it come to rest, judge."""
         for _ in range(kills):
-            least = min(Point, key=lambda point: rare[point.value])
-            await self.live(self.schedule.kill(least))
+            await self.live(self.schedule.kill(rare + self.report.by_point))
         return await self.conclude()
 
     async def conclude(self, within_s: float = QUIET_WITHIN_S) -> Report:
@@ -62,8 +65,21 @@ class Episode(Scene):
         if kill.wants == "fall":
             for base in sorted(self.opened):
                 await self.fall(base)
+        elif kill.wants in ("rise", "flatten"):
+            await self._hold_something(node)
+            if kill.wants == "flatten":
+                await self.stop_platform(Policy.FLATTEN)
+            for base in sorted(self.opened) if kill.wants == "rise" else ():
+                await self.move_price(base, Decimal("1.03"))
         elif kill.wants is not None:
             await self.alert(node, *self.schedule.alert_for(kill.wants, self.opened))
+
+    async def _hold_something(self, node: Child) -> None:
+        """Open a position if none is thought to be open, and leave it the time to be protected."""
+        await self.resume_platform()
+        if not self.opened:
+            await self.alert(node, *self.schedule.alert_for("buy", self.opened))
+            await asyncio.sleep(_OPENED_S)
 
     async def _happen(self, node: Child) -> None:
         draw = self.schedule
@@ -80,7 +96,7 @@ class Episode(Scene):
         elif self.is_stopped:
             await self.resume_platform()
         elif draw.chance(0.2):
-            await self.stop_platform()
+            await self.stop_platform(Policy.FLATTEN if draw.chance(0.3) else Policy.LEAVE)
 
     async def quieten(self, within_s: float) -> None:
         """Let a node without faults work until nothing is left to do; how it stands then is the verdict's."""
@@ -118,17 +134,22 @@ class Episode(Scene):
         finally:
             db.close()
 
+    def judged(self, sides: Sides) -> list[Finding]:
+        """Judge both sides."""
+        return judge(sides)
+
     async def verdict(self) -> None:
         """Read both sides and judge."""
         told = Told(
             frozenset(self.signals), tuple(self.stops_us), tuple(self.takeovers), self.clock_offset_ms, self.ended_us
         )
         sides = await read_sides(self.world, self.exchange, told)
-        self.report.findings = judge(sides)
+        self.report.findings = self.judged(sides)
         self.report.reached = Counter(read_counts(self.world.counts))
         self.report.orders = len(sides.journal.orders)
         self.report.fills = len(sides.journal.fills)
         self.report.signals = len(sides.journal.signals)
         self.report.dead_letters = sum(1 for state in sides.extra.inbox.values() if state == "dead")
         self.report.lots = list(sides.journal.lots)
+        self.report.bare_ms = bare_spans(sides.venue)
         self.report.states = Counter(lot.state for lot in sides.journal.lots if lot.is_open)

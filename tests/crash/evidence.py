@@ -68,6 +68,9 @@ class Extra:
     quantities: Mapping[str, Decimal]
     owner_epochs: Mapping[str, int]
     fresh_until_us: Mapping[str, int]
+    # Why signals ended as dead letters, and why orders ended as they did.
+    dead_letters: Mapping[str, str]
+    reasons: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +160,10 @@ def _extra(tx: Connection) -> Extra:
         },
         owner_epochs={row.id: row.owner_epoch for row in rows(tx, "SELECT id, owner_epoch FROM orders")},
         fresh_until_us=_fresh_until(tx),
+        dead_letters={
+            row.id: row.last_error or "" for row in rows(tx, "SELECT id, last_error FROM inbox WHERE state = 'dead'")
+        },
+        reasons={row.id: row.reason for row in rows(tx, "SELECT id, reason FROM orders WHERE reason IS NOT NULL")},
     )
 
 

@@ -14,11 +14,13 @@ from tests.crash.databases import Database, open_databases
 from tests.crash.episode import Episode
 from tests.crash.planting import Planted, run_plants
 from tests.crash.referee import Broken, Finding
+from tests.crash.restored import RestoredEpisode
 from tests.crash.scene import NodeEnded, Report
 from tests.crash.stage import Stage, open_stage
-from tests.crash.worlds import Template, build_template, copy_world, remove_world
+from tests.crash.worlds import Template, World, build_template, copy_world, remove_world
 
 from tradewind.demo.exposure import exposure, exposure_line
+from tradewind.demo.figures import percentile
 from tradewind.infra.points import Point
 
 KILLS_PER_EPISODE = 20
@@ -40,6 +42,9 @@ class Wanted:
     lanes: int = 2
     is_kept: bool = False
     plants: tuple[str, ...] = ()
+    # Every so many episodes a backup is put back in the middle of one.
+    restored_every: int = 5
+    per_episode: int = KILLS_PER_EPISODE
 
 
 @dataclass(slots=True)
@@ -88,6 +93,7 @@ class Total:
         kills = Counter(each.database for each in self.episodes)
         for database in list(kills):
             kills[database] = sum(each.kills for each in self.episodes if each.database == database)
+        bare = [ms for each in self.episodes for ms in each.bare_ms]
         return {
             "kills": self.kills,
             "kills_by_database": dict(kills),
@@ -104,6 +110,9 @@ class Total:
             "findings": sum(len(each.findings) for each in self.episodes),
             "positions_at_rest": dict(sum((each.states for each in self.episodes), Counter[str]())),
             "exposure": exposure_line(exposure([lot for each in self.episodes for lot in each.lots])),
+            "bare_p50_ms": percentile(bare, 50),
+            "bare_p99_ms": percentile(bare, 99),
+            "bare_max_ms": max(bare, default=0),
             "slowest_rest_s": round(max((each.quiet_s for each in self.episodes), default=0.0), 1),
             "points_never_reached": self.never_reached,
             "failure_per_kill_below": round(_THREE / self.kills, 5) if self.kills and not self.bad else None,
@@ -164,7 +173,7 @@ class _Runner:
         wanted = self._total.wanted
         while self._started < wanted.kills and time.monotonic() < self._ends_at:
             number, self._next = self._next, self._next + 1
-            kills = min(KILLS_PER_EPISODE, wanted.kills - self._started)
+            kills = min(wanted.per_episode, wanted.kills - self._started)
             self._started += kills
             self._total.episodes.append(await self._episode(lane, wanted.seed + number, kills))
 
@@ -172,7 +181,7 @@ class _Runner:
         folder = self._total.folder / f"episode-{lane.database.name}-{seed}"
         async with lane.database.copied(f"episode-{seed}") as database:
             world = copy_world(lane.template, folder, database)
-            episode = Episode(lane.stage, world, seed)
+            episode = self._made(lane, world, seed)
             report = episode.report
             try:
                 async with episode.open():
@@ -184,6 +193,12 @@ class _Runner:
         if not report.findings and not self._total.wanted.is_kept:
             remove_world(folder)
         return report
+
+    def _made(self, lane: _Lane, world: World, seed: int) -> Episode:
+        every = self._total.wanted.restored_every
+        if (seed - self._total.wanted.seed) % every == every - 1:
+            return RestoredEpisode(lane.stage, world, seed, lane.database)
+        return Episode(lane.stage, world, seed)
 
 
 def replay_of(report: Report) -> str:

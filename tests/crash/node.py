@@ -24,6 +24,7 @@ from tests.crash.killer import Killer, Strike
 from tests.crash.numbers import CRASH_ORDERS
 
 from tradewind.app import App, build
+from tradewind.app.restore import begin_restore
 from tradewind.app.web import Rooms
 from tradewind.config import Settings
 from tradewind.config.settings import VenueSection
@@ -35,6 +36,9 @@ from tradewind.core.symbols import parse_symbol
 from tradewind.execution.hand import HandOrder
 from tradewind.infra import log, points
 from tradewind.infra.bus import Message
+from tradewind.infra.clock import SystemClock
+from tradewind.infra.db import Db
+from tradewind.infra.ids import RandomIds
 from tradewind.infra.points import Point
 from tradewind.signals import service as signals
 from tradewind.signals import webhook
@@ -84,7 +88,10 @@ async def _run(spec: dict[str, Any]) -> None:
         rooms.append(given)
         return FastAPI()
 
-    app = build(settings_of(spec), web=keep)
+    settings = settings_of(spec)
+    if spec.get("after_restore"):
+        _take_backup(settings)
+    app = build(settings, web=keep)
     _witness(app, Path(spec["published"]))
     door = _Door(app, rooms[0], writer)
     door.say({"hello": spec["id"], "pid": os.getpid()})
@@ -101,6 +108,15 @@ async def _run(spec: dict[str, Any]) -> None:
             # Whoever drives us is gone.
             os._exit(0)
     door.say({"event": "stopped"})
+
+
+def _take_backup(settings: Settings) -> None:
+    """Take a backup into use as `tradewind serve --after-restore` does."""
+    clock, db = SystemClock(), Db.open(settings.database_url)
+    try:
+        begin_restore(db, settings, clock, RandomIds(clock))
+    finally:
+        db.close()
 
 
 def _witness(app: App, published: Path) -> None:

@@ -7,7 +7,7 @@ break is added: edges, acknowledged signals, notes, sells beyond what was held, 
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -42,6 +42,7 @@ class Broken(StrEnum):
     CLOSE = "section 4 a close sells what its source opened"
     NOTE_LOST = "section 8 every note is published"
     STALE = "section 3 no entry claimed beyond its age"
+    GIVEN_UP = "given up for a reason that nobody expects"
     ENDED = "the process ended or hung by itself"
 
 
@@ -84,26 +85,38 @@ _ALARMS = {
     "absent_after_accept": Broken.GUESSED,
 }
 
+# Why a signal may be a dead letter here: it waited too long, or its workers were killed five times in a row.
+_DEAD_FOR = ("it could not be carried out within ", "the worker that held it stopped without a word, five times")
+# Why an order may be denied: a stop, its age, a close that came later, a venue that was in trouble; what was bought or
+# is there already; for exits and protection, that there is nothing to sell (any more), or that another sell goes first.
+_ENTRY_DENIED_FOR = frozenset(
+    {"stopped", "emergency_stop", "stale", "superseded", "venue_unhealthy", "at_venue", "bought_before"}
+)
+_EXIT_DENIED_FOR = frozenset(
+    {"nothing_held", "dust", "position_changed", "exit_instead", "stop_reached", "target_reached", "time_reached"}
+)
+
 
 def judge(sides: Sides) -> list[Finding]:
     """Say everything that is wrong; nothing moved while the sides were read."""
     return [
-        *_compared(sides),
+        *compared(sides),
         *_edges(sides),
         *_alarms(sides),
         *_absences(sides),
         *_signals(sides),
         *_notes(sides),
+        *_given_up(sides),
         *_closes(sides),
         *_claims(sides),
         *_Replay(sides).run(),
     ]
 
 
-def _compared(sides: Sides) -> Iterator[Finding]:
-    """What the demo's check finds; its rule on closes is for a story in which nothing is opened again."""
+def compared(sides: Sides, kinds: Collection[Wrong] = _NAMES) -> Iterator[Finding]:
+    """Say what the demo's check finds; its rule on closes is for a story in which nothing is opened again."""
     for each in check(sides.journal, sides.venue, ()).disagreements:
-        if each.kind in _NAMES:
+        if each.kind in kinds:
             yield Finding(_NAMES[each.kind], each.text)
 
 
@@ -140,9 +153,26 @@ def _absences(sides: Sides) -> Iterator[Finding]:
 def _signals(sides: Sides) -> Iterator[Finding]:
     for signal_id in sorted(sides.told.signals - set(sides.extra.inbox)):
         yield Finding(Broken.SIGNAL_LOST, f"signal {signal_id} was answered and is not in the inbox")
+    yield from undone_signals(sides)
+
+
+def undone_signals(sides: Sides) -> Iterator[Finding]:
+    """Find signals that nobody has decided."""
     for signal_id, state in sides.extra.inbox.items():
         if state in ("new", "claimed"):
             yield Finding(Broken.UNFINISHED, f"signal {signal_id} is still {state}")
+
+
+def _given_up(sides: Sides) -> Iterator[Finding]:
+    """What was not carried out was not for a reason that a kill or a fault explains."""
+    for signal_id, reason in sides.extra.dead_letters.items():
+        if not reason.startswith(_DEAD_FOR):
+            yield Finding(Broken.GIVEN_UP, f"signal {signal_id} is a dead letter: {reason}")
+    for order in sides.journal.orders:
+        reason = sides.extra.reasons.get(order.id, "")
+        expected = _ENTRY_DENIED_FOR if order.leg == Leg.ENTRY else _EXIT_DENIED_FOR
+        if order.state == OrderState.DENIED and reason not in expected:
+            yield Finding(Broken.GIVEN_UP, f"{order.leg} order {order.id} was denied: {reason}")
 
 
 def _notes(sides: Sides) -> Iterator[Finding]:

@@ -69,6 +69,8 @@ class Report:
     states: Counter[str] = field(default_factory=Counter)
     lots: list[JournalLot] = field(default_factory=list)
     quiet_s: float = 0.0
+    # How long positions stood without a stop at the exchange, by its own log, in ms.
+    bare_ms: list[int] = field(default_factory=list)
     plant: str | None = None
 
 
@@ -98,6 +100,8 @@ class Scene:
         self.ended_us = 0
         self.started_at = datetime.now(UTC)
         self.opened: set[str] = set()
+        # A backup was put back, and no process that took it into use has come up yet.
+        self.is_behind = False
         self._exchange: Child | None = None
         self._addresses: dict[str, str] = {}
         self._session: aiohttp.ClientSession | None = None
@@ -136,7 +140,15 @@ class Scene:
         node = self._spawn(strike)
         with contextlib.suppress(ChildEnded):
             await node.ready(_READY_S)
+            self.is_behind = False
         return node
+
+    def forget(self) -> None:
+        """A backup was put back: what was answered and stopped before may be gone with the rest."""
+        self.is_behind = True
+        self.alerts.clear()
+        self.signals.clear()
+        self.stops_us.clear()
 
     async def take_over(self, strike: Strike) -> Child:
         """Start a second node beside the first; it owns the journal when this returns."""
@@ -159,6 +171,7 @@ class Scene:
                 **self._addresses,
                 "is_uvloop": self.schedule.chance(0.5),
                 "plant": self.report.plant,
+                "after_restore": self.is_behind,
                 "numbers": self.numbers,
                 "strike": None if strike is None else {**asdict(strike), "point": strike.point.value},
             },
@@ -260,9 +273,9 @@ class Scene:
                 body = {"uid": uid, "symbol": order["symbol"], "order_id": order["orderId"]}
                 await self.exchange.door.demand("POST", "/external-cancel", body=body)
 
-    async def stop_platform(self) -> None:
-        """Stop all entries, with the database alone, as the command does."""
-        wanted = StopRequest(PLATFORM, Policy.LEAVE, "operator", "the harness says so")
+    async def stop_platform(self, policy: Policy = Policy.LEAVE) -> None:
+        """Stop all entries, with the database alone, as the command does; selling everything if asked."""
+        wanted = StopRequest(PLATFORM, policy, "operator", "the harness says so")
         await asyncio.to_thread(self._with_emergency, lambda tx, emergency: emergency.stop(tx, wanted))
         self.stops_us.append((now_us(), None))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -19,7 +20,26 @@ from tradewind.infra.points import Point
 _LOST = ({"kind": "drop_before", "times": 12},)
 _UNHEARD = ({"kind": "execute_drop", "times": 4},)
 _PARTIAL = ({"kind": "partial_fill", "value": 0.5, "times": 12},)
-_SLOW = frozenset({Point.ABSENCE_WRITTEN, Point.ABSENCE_COMMITTED, Point.RESEND_WRITTEN, Point.EXIT_AGAIN_COMMITTED})
+_FLATTENING = frozenset({Point.FLATTEN_WRITTEN, Point.FLATTEN_COMMITTED, Point.FLATTEN_SETTLED})
+_RISING = frozenset({Point.TRAILING_WRITTEN, Point.TRAILING_COMMITTED})
+_SLOW = frozenset(
+    {
+        Point.ABSENCE_WRITTEN,
+        Point.ABSENCE_COMMITTED,
+        Point.RESEND_WRITTEN,
+        Point.EXIT_AGAIN_COMMITTED,
+        *_FLATTENING,
+        *_RISING,
+    }
+)
+# These come up only where a backup was put back (tests/crash/restored.py).
+RESTORING = (
+    Point.ADOPTION_WRITTEN,
+    Point.ADOPTION_COMMITTED,
+    Point.RESTORE_DOUBTED,
+    Point.RESTORE_WRITTEN,
+)
+_EVERYDAY = tuple(point for point in Point if point not in RESTORING)
 _FAULTS: Mapping[Point, Sequence[Mapping[str, Any]]] = {
     Point.ABSENCE_WRITTEN: _LOST,
     Point.ABSENCE_COMMITTED: _LOST,
@@ -57,9 +77,13 @@ class Kill:
 
     @property
     def wants(self) -> str | None:
-        """What must happen for its point to come up: buy, sell, fall; None for a kill at random."""
+        """What must happen for its point to come up: buy, sell, fall, rise, flatten; None for a kill at random."""
         if self.strike is None:
             return None
+        if self.strike.point in _FLATTENING:
+            return "flatten"
+        if self.strike.point in _RISING:
+            return "rise"
         if self.strike.point in _FALLING:
             return "fall"
         return "sell" if self.strike.point in _CLOSING else "buy"
@@ -71,16 +95,27 @@ class Schedule:
     def __init__(self, seed: int) -> None:
         self._draw = random.Random(seed)
 
-    def kill(self, least_hit: Point | None) -> Kill:
-        """Draw the end of a life; a point that was rarely hit so far is preferred."""
+    def kill(self, hit: Counter[str]) -> Kill:
+        """Draw the end of a life; `hit` says how often each point was: a rare one is preferred."""
         draw = self._draw
         if draw.random() < 0.35:
-            return Kill(None, draw.uniform(0.02, 0.6))
-        point = least_hit if least_hit is not None and draw.random() < 0.5 else draw.choice(list(Point))
+            return self.kill_at_random()
+        rarest = min(_EVERYDAY, key=lambda point: hit[point.value])
+        point = rarest if draw.random() < 0.5 else draw.choice(_EVERYDAY)
         if point in _SLOW:
             return Kill(Strike(point), 4.0)
         delay_ms = draw.choice((0, 0, 0, 1, 3, 10, 30))
         return Kill(Strike(point, draw.choice((1, 1, 1, 1, 2, 4)), delay_ms), 2.5)
+
+    def kill_at_random(self) -> Kill:
+        """Draw a kill from outside, some time after the start."""
+        return Kill(None, self._draw.uniform(0.02, 0.6))
+
+    def kill_restored(self, hit: Counter[str]) -> Kill:
+        """Draw the end of a life that takes a backup into use: mostly at the point of these that was hit least."""
+        if self._draw.random() < 0.25:
+            return Kill(None, self._draw.uniform(0.2, 1.5))
+        return Kill(Strike(min(RESTORING, key=lambda point: hit[point.value]), self._draw.choice((1, 1, 2))), 4.0)
 
     def chance(self, probability: float) -> bool:
         """Draw yes or no."""

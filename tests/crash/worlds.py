@@ -21,6 +21,8 @@ from tradewind.infra.outbox import outbox
 PLANS = (*[PlanName.ENTERPRISE] * 5, PlanName.FLEX)
 BASES = ("BTC", "ETH", "SOL", "XRP", "ADA", "AAVE")
 # Coins of their own in the accounts with an even place: selling them would be selling what is not ours.
+# And those with an odd place trail their stops.
+_TRAILING_BPS = 250
 OWN_COINS = {base: Decimal(5_000) for base in BASES}
 
 
@@ -96,7 +98,8 @@ async def build_template(folder: Path, database: str) -> Template:
         await place.start_platform()
         for place_of, person in enumerate(people):
             own = {base: str(amount) for base, amount in OWN_COINS.items()} if place_of % 2 == 0 else {}
-            await place.link(person, balances={"USDT": "100000", **own}, max_open_positions=len(BASES))
+            trailing = {"trailing_bps": _TRAILING_BPS} if place_of % 2 else {}
+            await place.link(person, balances={"USDT": "100000", **own}, max_open_positions=len(BASES), **trailing)
         await place.stop_platform()
         db = Db.open(place.settings.database_url)
         try:

@@ -109,6 +109,12 @@ async def test_flatten_when_positions_are_protected_then_all_sold_and_flat(tmp_p
         await place.fault("execute_drop", calls=ORDER_CALLS, uid=late.uid, times=1)
         await place.fault("stream_mute", stream="user")
         await place.alert(open_alert())
+
+        async def is_bought() -> bool:
+            return [each["status"] for each in await place.venue_orders(late.uid)] == ["FILLED"]
+
+        # An entry waits until its account was found in order: one that has not left would be stopped.
+        await place.until(is_bought)
         for person in (first, second):
             await place.protected(person)
         done = await _stop(place, place.operator, scope="platform", policy="flatten", confirm="FLATTEN")

@@ -8,7 +8,6 @@ import signal
 import sys
 from pathlib import Path
 
-import pytest
 from tests.support.platform import open_alert, world
 from tests.support.served import environment_of, served
 
@@ -16,8 +15,6 @@ from tradewind.core.plan import PlanName
 
 ORDER_CALLS = ["POST /api/v3/order"]
 _START_S = 40.0
-# The command keeps its data in a file so far.
-pytestmark = pytest.mark.database("sqlite")
 
 
 async def test_process_when_killed_between_acceptance_and_answer_then_one_order_protected(tmp_path: Path) -> None:

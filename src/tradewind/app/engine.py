@@ -166,6 +166,7 @@ class Engine:
             return
         venue_now = self.dispatcher.venue_now
         moved = await self.db.write(lambda tx: doubt_intended(tx, self.journal, restore, venue_now, self.clock.now()))
+        reached(Point.RESTORE_DOUBTED)
         if moved:
             _log.warning("app.engine.restored", restore_id=restore.id, since=restore.since, in_doubt=len(moved))
 

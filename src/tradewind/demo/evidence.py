@@ -141,6 +141,8 @@ def _venue_order(uid: int, order: Mapping[str, Any]) -> VenueOrder:
         status=order["status"],
         executed=Decimal(order["executedQty"]),
         executed_quote=Decimal(order["cummulativeQuoteQty"]),
+        placed_ms=order["time"],
+        updated_ms=order["updateTime"],
     )
 
 
@@ -152,6 +154,7 @@ def _venue_fill(uid: int, fill: Mapping[str, Any]) -> VenueFill:
         fill_id=str(fill["id"]),
         quantity=Decimal(fill["qty"]),
         price=Decimal(fill["price"]),
+        at_ms=fill["time"],
     )
 
 

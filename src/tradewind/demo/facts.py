@@ -125,6 +125,7 @@ class VenueFill:
     fill_id: str
     quantity: Decimal
     price: Decimal
+    at_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +141,8 @@ class VenueOrder:
     status: str
     executed: Decimal
     executed_quote: Decimal
+    placed_ms: int = 0
+    updated_ms: int = 0
 
     @property
     def is_open(self) -> bool:

@@ -3,6 +3,7 @@
 `p50_ms` and `p99_ms` are for the first open-alert: from the release time of the account's plan to the moment
 we knew what the exchange had made of its order, in milliseconds, over all placed accounts that were
 acknowledged, failures included. `*_unbroken_ms` leave out the accounts whose sending the demo broke on purpose.
+`bare_*_ms` are times a position stood without a stop at the exchange, by the exchange's own log.
 `placed`, `skipped` and `states` are for the first open-alert too; `unknown`, `duplicates`, `lost` (orders at the
 exchange that the journal does not know, and fills not booked) and `unprotected` are over the whole run.
 """
@@ -19,6 +20,7 @@ from typing import Any
 
 from tradewind import __version__
 from tradewind.core.money import ZERO
+from tradewind.demo.bare import bare_spans
 from tradewind.demo.check import Verdict, entry_of, is_broken, was_found_out
 from tradewind.demo.exposure import exposure, exposure_line
 from tradewind.demo.facts import Expected, Journal, JournalOrder, Venue
@@ -53,6 +55,7 @@ def build_object(
     broken = {each.account_id for each in expected if each.is_first_executed is not None}
     clean = [ms for account_id, ms in late.items() if account_id not in broken]
     positions = Counter(lot.state for lot in journal.lots if lot.is_open)
+    bare = bare_spans(venue)
     return {
         "agrees": verdict.agrees,
         "users": run.users,
@@ -74,6 +77,8 @@ def build_object(
         "repeat_had_same_id": run.repeat_had_same_id,
         "positions": dict(sorted(positions.items())),
         "exposure": exposure(journal.lots),
+        "bare_p50_ms": percentile(bare, 50),
+        "bare_max_ms": max(bare, default=0),
         "stops_hit": hits(journal, "stop"),
         "targets_hit": hits(journal, "target"),
         "dust_left": sum(1 for lot in journal.lots if not lot.is_open and lot.quantity > ZERO),
@@ -155,6 +160,7 @@ def summary_lines(told: dict[str, Any]) -> list[str]:
         f"             without the broken ones {told['p50_unbroken_ms']} ms and {told['p99_unbroken_ms']} ms",
         f"positions    {positions}; stops hit {told['stops_hit']}, targets hit {told['targets_hit']}",
         f"exposure     {exposure_line(told['exposure'])}",
+        f"             by the exchange's log without one: {told['bare_p50_ms']} ms (longest {told['bare_max_ms']})",
         f"realised     {told['realised_pnl']} USDT (PAPER); {told['fills']} fills; dust left {told['dust_left']} times",
         "must be 0    "
         + ", ".join(f"{name} {told[name]}" for name in ("duplicates", "lost", "unknown", "unprotected")),

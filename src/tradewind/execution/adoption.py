@@ -32,6 +32,7 @@ from tradewind.execution.restoring import Restore
 from tradewind.infra.clock import Clock, from_ms, to_ms
 from tradewind.infra.db import Db, Tx
 from tradewind.infra.log import logger
+from tradewind.infra.points import Point, reached
 from tradewind.portfolio.holding import Holding
 from tradewind.portfolio.service import open_lots
 from tradewind.signals import inbox_facts
@@ -146,6 +147,7 @@ class Adoption:
             fills = tuple(found)
         now = self.clock.now()
         moved = await self.db.write(lambda tx: self._write(tx, followed, instrument, report, fills, now))
+        reached(Point.ADOPTION_COMMITTED)
         self.recorder.announce(moved)
         order = moved[-1].after
         looked.fills += sum(len(move.new_fills) for move in moved)
@@ -184,7 +186,9 @@ class Adoption:
         order = _row(self.journal, followed, instrument, intent, report, leg)
         store.insert_orders(tx, [order])
         self.journal.open_incident(tx, order, "adopted_after_restore", {"symbol": report.symbol}, now)
-        return self.recorder.applier.apply_all(tx, [Outcome(order.id, fact(report, now), tuple(fills))], now)
+        moved = self.recorder.applier.apply_all(tx, [Outcome(order.id, fact(report, now), tuple(fills))], now)
+        reached(Point.ADOPTION_WRITTEN)
+        return moved
 
     def _intent(self, followed: Followed, report: OrderReport, leg: Leg, now: datetime) -> Intent:
         kinds = {Leg.ENTRY: IntentKind.SIGNAL, Leg.EXIT: IntentKind.ENGINE_EXIT}

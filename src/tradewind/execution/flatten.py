@@ -145,7 +145,9 @@ class Flattener:
         if row.is_settled:
             return True
         dust = len(scene.lots) if row.policy is Policy.FLATTEN else 0
-        return await self.db.write(partial(self._settle, row=row, dust=dust))
+        is_settled = await self.db.write(partial(self._settle, row=row, dust=dust))
+        reached(Point.FLATTEN_SETTLED)
+        return is_settled
 
     def _settle(self, tx: Tx, row: StopRow, dust: int) -> bool:
         if emergency_store.has_unbooked_entries(tx, row.scope):
@@ -159,7 +161,7 @@ class Flattener:
         for start in range(0, len(holdings), _BATCH):
             batch = holdings[start : start + _BATCH]
             begun = await self.db.write(partial(self._record, holdings=batch))
-            reached(Point.EXIT_INTENT_COMMITTED)
+            reached(Point.FLATTEN_COMMITTED)
             if begun:
                 _log.warning("execution.flatten.exits", lots=len(begun), accounts=len({each[0] for each in begun}))
             for key in begun:
@@ -168,6 +170,7 @@ class Flattener:
     def _record(self, tx: Tx, holdings: Sequence[Holding]) -> list[Key]:
         wanted = [Departure(holding, ExitCause.EMERGENCY, FLATTEN) for holding in holdings]
         begun = set(self.exits.record_all(tx, wanted, self.clock.now()))
+        reached(Point.FLATTEN_WRITTEN)
         return [key_of(holding) for holding in holdings if holding.lot.id in begun]
 
     def _is_dust(self, holding: Holding) -> bool:

@@ -363,4 +363,6 @@ def _say_what_was_reached(settled: Settled, moving: Sequence[Verdict], written: 
         reached(Point.EXIT_INTENT_COMMITTED)
     if any(move.again is not None for move in written):
         reached(Point.EXIT_AGAIN_COMMITTED)
+    if any(verdict.raised is not None for verdict in moving):
+        reached(Point.TRAILING_COMMITTED)
     reached(Point.POSITION_STATE_COMMITTED)

@@ -28,6 +28,7 @@ from tradewind.execution.tables import order_events, orders
 from tradewind.infra.db import Tx
 from tradewind.infra.high_water import Mark, MarkedStop
 from tradewind.infra.ids import Ids
+from tradewind.infra.points import Point, reached
 from tradewind.signals import inbox_facts
 from tradewind.signals import service as signals
 
@@ -85,6 +86,7 @@ def begin_restore(tx: Tx, ids: Ids, mark: Mark | None, now: datetime) -> Restore
     )
     for given_up in signals.bury_undone(tx, _MAY_BE_DONE, now):
         tell_given_up(tx, ids, given_up, now)
+    reached(Point.RESTORE_WRITTEN)
     return restore
 
 

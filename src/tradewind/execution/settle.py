@@ -64,7 +64,9 @@ class Settlement:
         denied = self.exits.write(tx, moves, now)
         changed = set_states(tx, {each.holding.lot.id: (each.state, each.reason) for each in verdicts}, now)
         raised = {each.holding.lot.id: each.raised for each in verdicts if each.raised is not None}
-        changed.update(raise_stops(tx, raised) if raised else {})
+        if raised:
+            changed.update(raise_stops(tx, raised))
+            reached(Point.TRAILING_WRITTEN)
         settled = Settled({str(lot_id): each for lot_id, each in changed.items()}, self._draw_up(tx, verdicts, now))
         settled.moved += denied
         self._leave(tx, verdicts, settled, now)

@@ -46,6 +46,11 @@ class Point(StrEnum):
     POSITION_STATE_COMMITTED = "position.state_committed"
     EXIT_INTENT_COMMITTED = "exit.intent_committed"
     EXIT_AGAIN_COMMITTED = "exit.again_committed"
+    TRAILING_WRITTEN = "trailing.written"
+    TRAILING_COMMITTED = "trailing.committed"
+    FLATTEN_WRITTEN = "flatten.written"
+    FLATTEN_COMMITTED = "flatten.committed"
+    FLATTEN_SETTLED = "flatten.settled"
     CANCEL_WRITTEN = "cancel.written"
     CANCEL_COMMITTED = "cancel.committed"
     CANCEL_ANSWERED = "cancel.answered"
@@ -69,6 +74,12 @@ class Point(StrEnum):
     RECOVERY_COMMITTED = "recovery.committed"
     RECOVERY_ARMED = "recovery.armed"
     RECOVERY_LOOKED = "recovery.looked"
+
+    # A backup was put back: taken into use, what may have left asked about, what is at the venue adopted.
+    RESTORE_WRITTEN = "restore.written"
+    RESTORE_DOUBTED = "restore.doubted"
+    ADOPTION_WRITTEN = "adoption.written"
+    ADOPTION_COMMITTED = "adoption.committed"
 
 
 Driver = Callable[[Point], None]
