@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 from sqlalchemy.exc import OperationalError
 from tests.support.platform import Person, World, close_alert, open_alert, world
 from tests.support.signal_builders import alerts
 
 from tradewind.config.settings import VenueSection
+from tradewind.core.ids import SourceId
 from tradewind.core.instrument import BINANCE, Environment
 from tradewind.core.plan import PlanName
 from tradewind.infra import points
@@ -27,6 +29,7 @@ from tradewind.infra.points import Point
 from tradewind.signals import service as signals
 from tradewind.signals.service import Alert
 from tradewind.signals.sources import find_by_token
+from tradewind.signals.tables import inbox
 from tradewind.web.principal import Role
 
 ORDER_CALLS = ["POST /api/v3/order"]
@@ -99,6 +102,47 @@ async def test_signal_when_the_database_is_busy_then_tried_again_and_carried_out
         assert board["counts"]["states"] == {"FILLED": 1}
         assert (await _state(place, answer["id"]))["attempts"] == 1
         assert len([each for each in await place.venue_orders(person.uid) if each["side"] == "BUY"]) == 1
+
+
+async def test_signal_when_another_sources_fails_in_the_same_asset_then_waits_for_it_only_where_accounts_are_shared(
+    tmp_path: Path,
+) -> None:
+    """order-protocol.md section 4: order is per account and asset; a signal that cannot be decided stops no other."""
+    async with world(tmp_path) as place:
+        first, second = place.people([PlanName.PRO, PlanName.PRO])
+        await place.start_platform()
+        await place.link(first)
+        own_source = place.source_id
+        place.source_id, token = await _source(place, "other")
+        await place.link(second)
+        # Accepted, and put off in the same transaction, as after a try that failed.
+        failing = _failing(place, own_source)
+        _, answer = await place.alert(open_alert(), token=token)
+        await place.settled(answer["id"])
+        assert len(await place.positions(second)) == 1
+        assert await place.positions(first) == []
+
+        await _obey(place, first, place.source_id)
+        _, later = await place.alert(open_alert(sent_by="later"), token=token)
+        await asyncio.sleep(1)
+        assert (await _state(place, later["id"]))["state"] == "new"
+        _change(place, "UPDATE inbox SET state = 'dead' WHERE id = :id", id=failing)
+        await place.settled(later["id"])
+
+
+def _failing(place: World, source_id: str) -> str:
+    """Leave a signal of a source undone, as one that is tried again much later."""
+    assert place.app is not None
+    app, now = place.app, SystemClock().now()
+    (wanted,) = alerts(open_alert(), now)
+
+    def accept(tx: Tx) -> str:
+        (signal_id,) = signals.accept(tx, RandomIds(app.clock), SourceId(source_id), [wanted], now).ids
+        later = update(inbox).where(inbox.c.id == signal_id)
+        tx.execute(later.values(attempts=1, last_error="boom", not_before=now + timedelta(hours=1)))
+        return signal_id
+
+    return app.db.write_now(accept)
 
 
 async def test_fault_18_signal_when_it_waited_too_long_then_entries_are_stale_and_exits_are_not(tmp_path: Path) -> None:

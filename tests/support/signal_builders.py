@@ -98,8 +98,11 @@ class Inbox:
             lambda tx: service.accept(tx, self.ids, SourceId(f"source-{source_name}"), parsed, now)
         )
 
-    def claim(self, now: datetime, token: str = "worker", lease_s: int = 10) -> Claimed | None:
-        return self.db.write_now(lambda tx: service.claim_next(tx, token, now, lease_s))
+    def claim(self, now: datetime, token: str = "worker", lease_s: int = 10, *, apart: bool = False) -> Claimed | None:
+        """Take the next signal; `apart`: no two sources reach an account in common."""
+        return self.db.write_now(
+            lambda tx: service.claim_next(tx, token, now, lease_s, meets=lambda *_sources: not apart)
+        )
 
     def decide(self, signal_id: SignalId, now: datetime, token: str = "worker") -> None:
         self.db.write_now(lambda tx: service.mark_decided(tx, signal_id, token, now))

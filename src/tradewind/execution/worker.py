@@ -12,8 +12,11 @@ from datetime import datetime
 from functools import partial
 
 from tradewind.core.errors import Unavailable
+from tradewind.core.ids import AccountId, SourceId
+from tradewind.core.money import Asset
 from tradewind.core.order import Order
 from tradewind.core.signal import Action
+from tradewind.execution import store
 from tradewind.execution.fanout import Dispatcher
 from tradewind.execution.given_up import tell_damaged, tell_given_up
 from tradewind.execution.journal import Journal
@@ -29,6 +32,7 @@ from tradewind.infra.ids import Ids
 from tradewind.infra.log import logger
 from tradewind.infra.points import Point, reached
 from tradewind.infra.wake import Wake
+from tradewind.portfolio.service import open_lots
 from tradewind.signals import service as signals
 from tradewind.signals.inbox_facts import SignalState
 from tradewind.signals.service import Claimed, GivenUp
@@ -111,10 +115,19 @@ class SignalWorker:
         """Take the next signal; what is given up on the way is told like what we give up ourselves."""
         now = self.clock.now()
         given_up: list[GivenUp] = []
-        claimed = signals.claim_next(tx, token, now, self.lease_s, given_up.append)
+        claimed = signals.claim_next(tx, token, now, self.lease_s, given_up.append, self._meet)
         for each in given_up:
             tell_given_up(tx, self.ids, each, now)
         return claimed
+
+    def _meet(self, tx: Tx, one: SourceId, other: SourceId, base: Asset) -> bool:
+        """Say whether two sources reach an account in common: by a mandate, or by what they opened there."""
+        return not self._reach(tx, one, base).isdisjoint(self._reach(tx, other, base))
+
+    def _reach(self, tx: Tx, source_id: SourceId, base: Asset) -> set[AccountId]:
+        held = {each.lot.account_id for each in open_lots(tx, source_id=source_id, base=base)}
+        held |= {each.order.account_id for each in store.list_entries_undone(tx, source_id, base)}
+        return held | {each.account_id for each in self.outlooks.decider.roster.mandates(tx, source_id)}
 
     async def _decide(self, claimed: Claimed) -> None:
         outlook = await self.outlooks.of(claimed.signal, is_source_bound=claimed.source.is_exchange_bound)

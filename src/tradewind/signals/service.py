@@ -27,6 +27,7 @@ from tradewind.signals.repeats import dedupe_key, find_repeat
 from tradewind.signals.tables import Damaged, Entry, NewEntry, Origin, SignalState, Source
 from tradewind.signals.telling import payload_of, tell
 from tradewind.signals.timely import demand_timely
+from tradewind.signals.turn import Meets, everybody_meets, next_entry
 
 # Entries older than this by their own time are refused, unless configured otherwise (section 10).
 ENTRY_AGE_MAX_S = 60
@@ -147,17 +148,21 @@ def claim_next(
     now: datetime,
     lease_s: int,
     on_given_up: Callable[[GivenUp], None] = tell_nobody,
+    meets: Meets = everybody_meets,
 ) -> Claimed | None:
-    """Hand out the oldest undone signal whose base asset has no earlier undone one; None if there is none.
+    """Hand out the oldest undone signal that no earlier one goes before; None if there is none.
 
-    The lease ends at `now` + `lease_s`; afterwards anybody may claim it. A signal whose fifth attempt ran
-    out of its lease is dead-lettered here, and so is one that cannot be read: it must not hold up the others.
-    `on_given_up` is told of each, inside the transaction.
+    An earlier undone one goes before it in the same base asset, if it is of the same source or of one that reaches an
+    account in common (`meets`): one that fails over and over holds back nobody who has nothing to do with it.
+
+    The lease ends at `now` + `lease_s`; afterwards anybody may claim it. A signal whose fifth attempt ran out of its
+    lease is dead-lettered here, and so is one that cannot be read: it must not hold up the others. `on_given_up` is
+    told of each, inside the transaction.
     """
     for worn_out in store.list_worn_out(tx, now, ATTEMPTS_MAX):
         _bury(tx, worn_out, _WORN_OUT, now)
         on_given_up(GivenUp.of(worn_out.signal, _WORN_OUT))
-    while isinstance(entry := store.find_claimable(tx, now), Damaged):
+    while isinstance(entry := next_entry(tx, now, meets), Damaged):
         on_given_up(set_aside(tx, entry, now))
     if entry is None:
         return None

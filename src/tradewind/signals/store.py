@@ -30,6 +30,9 @@ from tradewind.signals.tables import (
     sources,
 )
 
+# Signals looked at for the next one to hand out: those that wait for a signal of another source are passed over.
+_CLAIMABLE_MAX = 25
+
 # --- sources ---------------------------------------------------------------------------------------
 
 
@@ -169,25 +172,37 @@ def find_entry(tx: Tx, signal_id: SignalId) -> Entry | None:
 
 
 def claimable(now: datetime) -> Select[Any]:
-    """Select the oldest undone signal that is free and whose base asset has no earlier undone one.
+    """Select the oldest free undone signals whose source has no earlier undone one in the same base asset.
 
     Where rows lock (PostgreSQL), one that another worker is just claiming is passed over; being undone, it still
     holds back those behind it.
     """
     earlier = inbox.alias("earlier")
     is_held_back = exists().where(
-        earlier.c.base == inbox.c.base, earlier.c.seq < inbox.c.seq, earlier.c.state.in_(UNDONE)
+        earlier.c.source_id == inbox.c.source_id,
+        earlier.c.base == inbox.c.base,
+        earlier.c.seq < inbox.c.seq,
+        earlier.c.state.in_(UNDONE),
     )
-    query = select(inbox).where(_is_free(now), ~is_held_back).order_by(inbox.c.seq).limit(1)
+    query = select(inbox).where(_is_free(now), ~is_held_back).order_by(inbox.c.seq).limit(_CLAIMABLE_MAX)
     return query.with_for_update(skip_locked=True)
 
 
-def find_claimable(tx: Tx, now: datetime) -> Entry | Damaged | None:
-    """Read the signal to hand out next, or what of it can be read."""
+def list_claimable(tx: Tx, now: datetime) -> tuple[list[Entry], list[Damaged]]:
+    """Read the signals to hand out next, oldest first, and what of others can be read."""
     read = salvage(tx, claimable(now), inbox.c.seq, entry_of)
-    if read.found:
-        return read.found[0]
-    return next(iter(_damaged(tx, read.broken)), None)
+    return read.found, _damaged(tx, read.broken)
+
+
+def sources_before(tx: Tx, entry: Entry) -> list[SourceId]:
+    """Other sources with an undone signal in the same base asset that came before this one."""
+    query = select(inbox.c.source_id).where(
+        inbox.c.base == entry.signal.base,
+        inbox.c.source_id != entry.signal.source_id,
+        inbox.c.seq < entry.seq,
+        inbox.c.state.in_(UNDONE),
+    )
+    return [SourceId(source_id) for source_id in tx.execute(query.distinct()).scalars()]
 
 
 def list_worn_out(tx: Tx, now: datetime, attempts_max: int) -> list[Entry]:
