@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from tests.support.database import address
 
+from tradewind.core.errors import Conflict
 from tradewind.infra.clock import SystemClock
 from tradewind.infra.db import Db, Tx
 from tradewind.infra.db_errors import Unreachable
@@ -78,8 +79,15 @@ async def test_fault_72_mark_when_the_server_has_another_history_then_uncertain_
 
 def test_marks_when_the_folder_outside_is_not_there_then_the_first_is_written_alone(tmp_path: Path) -> None:
     paths = [tmp_path / "one.high-water", tmp_path / "gone" / "two.high-water"]
-    write_marks(paths, MARK)
+    assert write_marks(paths, MARK) == (paths[1],)
     assert read_marks(paths) == [MARK]
+
+
+def test_mark_when_its_place_cannot_be_opened_then_refused_with_what_to_do_and_no_traceback(tmp_path: Path) -> None:
+    """order-protocol.md section 9: a mark that cannot be read says nothing; nobody takes it for none."""
+    (tmp_path / "two.high-water").mkdir()
+    with pytest.raises(Conflict, match=r"two\.high-water cannot be read \(Is a directory\)"):
+        read_mark(tmp_path / "two.high-water")
 
 
 def test_marks_when_several_are_read_then_the_one_furthest_ahead_comes_first(tmp_path: Path) -> None:

@@ -82,6 +82,8 @@ class HighWater:
     _commits: int = 1
     _marked: int = 0
     _is_final: bool = False
+    # Places outside that the last mark did not reach: told once, not after every commit.
+    _missed: tuple[Path, ...] = ()
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -124,8 +126,13 @@ class HighWater:
 
     def _write(self, mark: Mark) -> None:
         with self._lock:
-            if not self._is_final:
-                write_marks(self.paths, mark)
+            if self._is_final:
+                return
+            missed = write_marks(self.paths, mark)
+            if missed != self._missed:
+                tell = _log.warning if missed else _log.info
+                tell("infra.high_water.second", not_written=[str(path) for path in missed])
+                self._missed = missed
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,16 +171,19 @@ def read_marks(paths: Sequence[Path]) -> list[Mark]:
     return sorted(found, key=lambda each: (each.is_uncertain, each.epoch, each.journal, each.inbox), reverse=True)
 
 
-def write_marks(paths: Sequence[Path], mark: Mark) -> None:
-    """Write a mark to all its places. Raises OSError for the first; the others are written where they can be."""
+def write_marks(paths: Sequence[Path], mark: Mark) -> tuple[Path, ...]:
+    """Write a mark to all its places; return those of the others that it could not be written to.
+
+    Raises OSError for the first.
+    """
     write_mark(paths[0], mark)
+    missed = []
     for path in paths[1:]:
-        if not path.parent.is_dir():
-            continue
         try:
             write_mark(path, mark)
-        except OSError as error:
-            _log.warning("infra.high_water.second_not_written", path=str(path), error=type(error).__name__)
+        except OSError:
+            missed.append(path)
+    return tuple(missed)
 
 
 def read_mark(path: Path) -> Mark | None:
@@ -182,10 +192,11 @@ def read_mark(path: Path) -> Mark | None:
         return msgspec.json.decode(path.read_bytes(), type=Mark)
     except FileNotFoundError:
         return None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, OSError) as error:
+        why = f" ({error.strerror})" if isinstance(error, OSError) else ""
         raise Conflict(
             "high_water_unreadable",
-            f"The high-water mark {path} cannot be read, so nobody can say whether the database is complete. "
+            f"The high-water mark {path} cannot be read{why}, so nobody can say whether the database is complete. "
             "If it is, remove the file; if a backup was put back, start with: tradewind serve --after-restore",
         ) from None
 
