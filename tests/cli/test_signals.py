@@ -230,6 +230,18 @@ def test_doctor_when_something_is_open_then_named_with_what_to_do(ready: Command
     assert found["dead letters"] == (True, "1 dead letters: tradewind signals list --dead")
 
 
+def test_doctor_when_only_the_stop_file_stops_then_named_with_and_without_a_database(tmp_path: Path) -> None:
+    """order-protocol.md section 6: the flag file stops this machine, so nobody is told that no stop is on."""
+    command = Command(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "STOP").touch()
+    without = _findings(command)["stops"]
+    command.out("keys", "init")
+    assert _findings(command)["stops"] == without
+    assert not without[0]
+    assert "STOP stops platform" in without[1]
+
+
 # --- restored ---
 
 

@@ -7,6 +7,7 @@ from tradewind.config import Settings
 from tradewind.core.errors import Conflict
 from tradewind.core.signal import Action
 from tradewind.execution import service as execution
+from tradewind.execution.stop_file import StopFile
 from tradewind.infra.db import Db
 from tradewind.infra.migrate import require_current_schema
 from tradewind.signals import service as signals
@@ -17,6 +18,16 @@ _NAMED_MAX = 5
 
 def check_stops(settings: Settings) -> str:
     """Name the emergency stops in force. Raises Conflict where there is one: no entry is sent under it."""
+    # Looked at first: it counts where the database is away, too.
+    file = StopFile(settings.data_dir)
+    filed = file.read()
+    if filed:
+        scopes = ", ".join(sorted({str(each.request.scope) for each in filed}))
+        raise Conflict(
+            "stopped_by_file",
+            f"the stop file {file.path} stops {scopes}: this machine sends no entries, and a platform that reaches the "
+            "database records it there. tradewind emergency status shows it; to go on: tradewind emergency resume",
+        )
     with opened_db(settings) as db:
         require_current_schema(db)
         stops = [each for each in db.read_now(execution.all_stops) if each.is_stopped]
