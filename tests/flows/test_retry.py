@@ -298,8 +298,10 @@ async def test_fault_76_signal_when_one_mandate_cannot_be_read_then_skipped_told
         assert await place.app.db.read(lambda tx: list(tx.execute(told).scalars())) == ["mandate_damaged"]
         _, listed = await place.call("GET", "/mandates", hurt)
         (mandate,) = listed["items"]
-        status, _ = await place.call("PATCH", f"/mandates/{mandate['id']}", hurt, {"stop_bps": 300})
-        assert status == 200
+        # Budget and risk are lost with the rest: it does not trade on the defaults before somebody says so.
+        for terms in ({"stop_bps": 300}, {"is_enabled": True}):
+            status, mandate = await place.call("PATCH", f"/mandates/{mandate['id']}", hurt, terms)
+            assert (status, mandate["is_enabled"]) == (200, "is_enabled" in terms)
         _, answer = await _retry(place, answer["id"])
         assert {each["account_id"]: each["is_done"] for each in answer["accounts"]} == {
             hurt.account_id: True,

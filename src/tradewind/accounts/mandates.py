@@ -80,9 +80,14 @@ class Mandates:
     def change(
         self, tx: Tx, user_id: UserId, mandate_id: MandateId, terms: Mapping[str, Any], *, actor: str
     ) -> Mandate:
-        """Change terms of a mandate by their names. Raises NotFound or InvalidInput."""
-        # Terms that could not be read are the defaults from now on, with what was changed.
-        changed = replace(self.load(tx, user_id, mandate_id), **_checked(terms), is_damaged=False)
+        """Change terms of a mandate by their names. Raises NotFound or InvalidInput.
+
+        One whose terms could not be read begins with the defaults, and off unless the change says otherwise: a budget
+        or a small risk that nobody can read any more is not made up for by one other term.
+        """
+        mandate = self.load(tx, user_id, mandate_id)
+        begun = replace(mandate, is_enabled=False, is_damaged=False) if mandate.is_damaged else mandate
+        changed = replace(begun, **_checked(terms))
         mandate_store.replace_mandate(tx, changed)
         self._record(tx, actor, "mandate.changed", changed)
         return changed

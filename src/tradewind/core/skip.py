@@ -79,8 +79,8 @@ _TEXTS: Mapping[SkipReason, tuple[str, str]] = {
         "이 계정은 이 소스를 따르지 않아요. PATCH /api/v1/mandates/ID 로 켤 수 있어요.",
     ),
     _R.MANDATE_DAMAGED: (
-        "The terms of this mandate cannot be read: nothing was bought. Set them anew: PATCH /api/v1/mandates/ID.",
-        "위임 조건을 읽을 수 없어 매수하지 않았어요. PATCH /api/v1/mandates/ID 로 조건을 다시 정해 주세요.",
+        "The terms of this mandate cannot be read: nothing was bought. Set all of them: PATCH /api/v1/mandates/ID.",
+        "위임 조건을 읽을 수 없어 매수하지 않았어요. PATCH /api/v1/mandates/ID 로 모든 조건을 다시 정해 주세요.",
     ),
     _R.SUSPENDED: (
         "Your access is suspended. Exits and stops go on.",
