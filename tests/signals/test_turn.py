@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
-from tests.support.signal_builders import CountingIds, Inbox, at, signals_db
+from tests.support.signal_builders import CountingIds, Inbox, add_source, at, signals_db, source
+
+from tradewind.signals.store import CLAIMABLE_MAX
 
 
 def test_signal_that_fails_holds_back_its_own_source_and_those_it_shares_accounts_with_only(tmp_path: Path) -> None:
@@ -29,3 +32,22 @@ def test_signal_that_fails_holds_back_its_own_source_and_those_it_shares_account
         after = inbox.claim(at(2), "e", apart=True)
         assert after is not None
         assert after.signal.id == same
+
+
+def test_signal_when_more_wait_before_it_than_are_looked_at_together_then_it_has_its_turn_all_the_same(
+    tmp_path: Path,
+) -> None:
+    """order-protocol.md section 4: what waits in one asset holds up no other, however many sources wait there."""
+    with signals_db(tmp_path) as db:
+        inbox = Inbox(db, CountingIds("signal"))
+        (poison,) = inbox.accept("buy BTCUSDT").ids
+        assert inbox.claim(at(1)) is not None
+        inbox.fail(poison, "boom", at(1))
+        for number in range(2 * CLAIMABLE_MAX):
+            name = f"many-{number}"
+            db.write_now(partial(add_source, made=source(name), token=f"twh_{number:043d}"))
+            inbox.accept("buy BTCUSDT", at(1), source_name=name)
+        (close,) = inbox.accept("close ETHUSDT", at(1), source_name="two").ids
+        claimed = inbox.claim(at(1.5), "b")
+        assert claimed is not None
+        assert claimed.signal.id == close

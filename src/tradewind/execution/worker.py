@@ -115,14 +115,20 @@ class SignalWorker:
         """Take the next signal; what is given up on the way is told like what we give up ourselves."""
         now = self.clock.now()
         given_up: list[GivenUp] = []
-        claimed = signals.claim_next(tx, token, now, self.lease_s, given_up.append, self._meet)
+        # Whom a source reaches is read once, however many signals wait.
+        reached_by: dict[tuple[SourceId, Asset], set[AccountId]] = {}
+
+        def meet(tx: Tx, one: SourceId, other: SourceId, base: Asset) -> bool:
+            """Say whether two sources reach an account in common: by a mandate, or by what they opened there."""
+            for source_id in (one, other):
+                if (source_id, base) not in reached_by:
+                    reached_by[source_id, base] = self._reach(tx, source_id, base)
+            return not reached_by[one, base].isdisjoint(reached_by[other, base])
+
+        claimed = signals.claim_next(tx, token, now, self.lease_s, given_up.append, meet)
         for each in given_up:
             tell_given_up(tx, self.ids, each, now)
         return claimed
-
-    def _meet(self, tx: Tx, one: SourceId, other: SourceId, base: Asset) -> bool:
-        """Say whether two sources reach an account in common: by a mandate, or by what they opened there."""
-        return not self._reach(tx, one, base).isdisjoint(self._reach(tx, other, base))
 
     def _reach(self, tx: Tx, source_id: SourceId, base: Asset) -> set[AccountId]:
         held = {each.lot.account_id for each in open_lots(tx, source_id=source_id, base=base)}

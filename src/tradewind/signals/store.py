@@ -30,8 +30,8 @@ from tradewind.signals.tables import (
     sources,
 )
 
-# Signals looked at for the next one to hand out: those that wait for a signal of another source are passed over.
-_CLAIMABLE_MAX = 25
+# Signals looked at together for the next one to hand out: those that wait for one of another source are passed over.
+CLAIMABLE_MAX = 25
 
 # --- sources ---------------------------------------------------------------------------------------
 
@@ -171,7 +171,7 @@ def find_entry(tx: Tx, signal_id: SignalId) -> Entry | None:
     return next(iter(read.found), None)
 
 
-def claimable(now: datetime) -> Select[Any]:
+def claimable(now: datetime, after_seq: int = 0) -> Select[Any]:
     """Select the oldest free undone signals whose source has no earlier undone one in the same base asset.
 
     Where rows lock (PostgreSQL), one that another worker is just claiming is passed over; being undone, it still
@@ -184,13 +184,13 @@ def claimable(now: datetime) -> Select[Any]:
         earlier.c.seq < inbox.c.seq,
         earlier.c.state.in_(UNDONE),
     )
-    query = select(inbox).where(_is_free(now), ~is_held_back).order_by(inbox.c.seq).limit(_CLAIMABLE_MAX)
-    return query.with_for_update(skip_locked=True)
+    query = select(inbox).where(inbox.c.seq > after_seq, _is_free(now), ~is_held_back)
+    return query.order_by(inbox.c.seq).limit(CLAIMABLE_MAX).with_for_update(skip_locked=True)
 
 
-def list_claimable(tx: Tx, now: datetime) -> tuple[list[Entry], list[Damaged]]:
-    """Read the signals to hand out next, oldest first, and what of others can be read."""
-    read = salvage(tx, claimable(now), inbox.c.seq, entry_of)
+def list_claimable(tx: Tx, now: datetime, after_seq: int) -> tuple[list[Entry], list[Damaged]]:
+    """Read some of the signals to hand out next, oldest first, and what of others can be read."""
+    read = salvage(tx, claimable(now, after_seq), inbox.c.seq, entry_of)
     return read.found, _damaged(tx, read.broken)
 
 

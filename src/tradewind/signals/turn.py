@@ -21,12 +21,19 @@ def everybody_meets(_tx: Tx, _one: SourceId, _other: SourceId, _base: Asset) -> 
 
 
 def next_entry(tx: Tx, now: datetime, meets: Meets) -> Entry | Damaged | None:
-    """Read the signal to hand out next, or one that cannot be read and has to be set aside first."""
-    found, damaged = store.list_claimable(tx, now)
-    if damaged:
-        return damaged[0]
-    for entry in found:
-        signal = entry.signal
-        if not any(meets(tx, other, signal.source_id, signal.base) for other in store.sources_before(tx, entry)):
-            return entry
+    """Read the signal to hand out next, or one that cannot be read and has to be set aside first.
+
+    However many wait for a signal of another source, the first one that does not is found behind them.
+    """
+    last_seq, is_more = 0, True
+    while is_more:
+        found, damaged = store.list_claimable(tx, now, last_seq)
+        if damaged:
+            return damaged[0]
+        for entry in found:
+            signal = entry.signal
+            if not any(meets(tx, other, signal.source_id, signal.base) for other in store.sources_before(tx, entry)):
+                return entry
+            last_seq = entry.seq
+        is_more = len(found) == store.CLAIMABLE_MAX
     return None
