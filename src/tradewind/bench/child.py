@@ -87,8 +87,8 @@ async def set_weight(place: Place, a_minute: int) -> None:
     await _ask(place.rest_url, HttpRequest("GET", f"/bench/weight?{a_minute}"))
 
 
-async def used(place: Place) -> dict[str, int]:
-    """Return the weight used at the `limited` responder: in the fullest minute, in all, and requests refused."""
+async def used(place: Place) -> dict[str, Any]:
+    """Return the weight used at the `limited` responder: in the fullest minute, in all, by question; and refusals."""
     return dict(await _ask(place.rest_url, HttpRequest("GET", "/bench/used")))
 
 

@@ -7,6 +7,7 @@ reads the venue's rules finds it there. What was used in the fullest minute sinc
 from __future__ import annotations
 
 import json
+from collections import Counter
 from urllib.parse import parse_qsl
 
 from tradewind.bench.now import CLOCK, to_ms
@@ -18,7 +19,7 @@ from tradewind.bench.rules import EXCHANGE_INFO
 _WEIGHTS = {b"/api/v3/account": 20, b"/api/v3/order": 4, b"/api/v3/allOrders": 20, b"/api/v3/exchangeInfo": 20}
 _OPEN_ORDERS, _OPEN_ORDERS_ALL = 6, 80
 _TRADES, _TRADES_OF_ORDER = 20, 5
-_TICKERS_ALL = 80
+_TICKERS_SOME, _TICKERS_ALL = 2, 80
 _SUBSCRIPTION = 2
 _MINUTE_MS = 60_000
 _REFUSED = b'{"code":-1003,"msg":"Too many requests; current limit of IP is exceeded."}'
@@ -32,6 +33,7 @@ class LimitedVenue(Venue):
         self.limit: int | None = None
         self.used_at_most = 0
         self.used_in_all = 0
+        self.by_question: Counter[str] = Counter()
         self._minute = 0
         self._used = 0
 
@@ -40,11 +42,13 @@ class LimitedVenue(Venue):
         path, _, query = url.partition(b"?")
         if path == b"/bench/weight":
             self.limit, self.used_at_most, self.used_in_all, self._used = int(query), 0, 0, 0
+            self.by_question.clear()
             return self._reply(200, b"{}")
         if path == b"/bench/used":
-            figures = {"at_most": self.used_at_most, "in_all": self.used_in_all, "refused": self.refused}
+            totals = {"at_most": self.used_at_most, "in_all": self.used_in_all, "refused": self.refused}
+            figures = {**totals, "by_question": dict(self.by_question)}
             return self._reply(200, json.dumps(figures).encode("ascii"))
-        self._count(_weight_of(method, path, query))
+        self._count(_weight_of(method, path, query), path.decode("ascii").rpartition("/")[2])
         if self.limit is not None and self._used > self.limit:
             self.refused += 1
             return b"HTTP/1.1 429 Too Many\r\nRetry-After: 10\r\nContent-Length: %d\r\n\r\n%b" % (
@@ -57,13 +61,14 @@ class LimitedVenue(Venue):
 
     def subscribed(self) -> None:
         """An account's stream was asked for."""
-        self._count(_SUBSCRIPTION)
+        self._count(_SUBSCRIPTION, "subscription")
 
     def used_weight(self) -> int:
         """What was used in this minute."""
         return self._used
 
-    def _count(self, weight: int) -> None:
+    def _count(self, weight: int, question: str) -> None:
+        self.by_question[question] += weight
         minute = to_ms(CLOCK.now()) // _MINUTE_MS
         if minute != self._minute:
             self._minute, self._used = minute, 0
@@ -89,7 +94,7 @@ def _weight_of(method: bytes, path: bytes, query: bytes) -> int:
     if path == b"/api/v3/myTrades":
         return _TRADES_OF_ORDER if "orderId" in params else _TRADES
     if path == b"/api/v3/ticker/24hr":
-        return _TICKERS_ALL
+        return _TICKERS_SOME if "symbols" in params or "symbol" in params else _TICKERS_ALL
     return _WEIGHTS.get(path, 1)
 
 

@@ -104,7 +104,7 @@ async def _restarted(wanted: Wanted, bed: Bed, place: child.Place) -> dict[str, 
 
 
 def _figures(
-    wanted: Wanted, resting: int, started_at: datetime, found: dict[str, Any], used: dict[str, int]
+    wanted: Wanted, resting: int, started_at: datetime, found: dict[str, Any], used: dict[str, Any]
 ) -> dict[str, Any]:
     def since(moment: str) -> float:
         return round((datetime.fromisoformat(moment) - started_at).total_seconds(), 2)
@@ -132,6 +132,7 @@ def _figures(
         "weight_computed": found["weight_computed"],
         "weight_of_looks": found["weight"],
         "weight_used": used,
+        "cpu_until_ready_s": found["cpu_ready_s"],
         "cpu_s": found["cpu_s"],
         "cpu_ms_per_account": round(found["cpu_s"] * 1_000 / wanted.accounts, 2),
     }

@@ -32,6 +32,7 @@ async def run(bed: Bed, place: Place, accounts: int, within_s: float) -> dict[st
     platform = asyncio.create_task(app.run(), name="platform")
     try:
         ready_at = await _ready(app, platform)
+        cpu_ready_s = cpu_s()
         outstanding = app.engine.recovery.outstanding()
         computed = [each.within_s for each in outstanding if each.within_s is not None]
         await _all_green(app, platform, within_s)
@@ -40,6 +41,7 @@ async def run(bed: Bed, place: Place, accounts: int, within_s: float) -> dict[st
             "ready_at": ready_at.isoformat(),
             "computed_s": max(computed, default=None),
             "weight_computed": sum(each.weight for each in outstanding),
+            "cpu_ready_s": round(cpu_ready_s, 3),
             "cpu_s": round(cpu_s(), 3),
             "waiting": sum(each.accounts for each in app.engine.recovery.outstanding()),
             **_summary(reports, began_at),
