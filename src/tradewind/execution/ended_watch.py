@@ -3,15 +3,18 @@
 NEVER_ARRIVED, CANCELED(absent), and DENIED after an attempt to send: by every rule nothing of them can execute any
 more, and should it all the same, the fills are booked, an incident is opened, and what still rests is cancelled:
 an order whose row has ended is never adopted as a live one. Asked at growing intervals counted from the end itself,
-so that a restart neither forgets nor begins anew; many of one market by one list.
+so that a restart neither forgets nor begins anew; many of one market by one list. Who is due is a heap: an id that
+waits for its hour costs nothing meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import count
 
 from tradewind.core.ids import OrderId
 from tradewind.core.order import RESTING, Incident, Order, OrderState
@@ -38,18 +41,25 @@ _ASKERS = 2
 _SURPRISES = frozenset({Incident.ALIVE_AFTER_END, Incident.FILL_AFTER_END})
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Watched:
     order: Order
+    ended_at: datetime
+    # None: not asked yet in this process.
     asked_at: datetime | None = None
-    is_wanted: bool = False
+    due_at: datetime | None = None
 
-    def is_due(self, now: datetime) -> bool:
-        """Say whether a time to ask has come since it was asked last."""
-        assert self.order.ended_at is not None
-        if self.is_wanted or self.asked_at is None:
-            return True
-        return any(self.asked_at < self.order.ended_at + each <= now for each in _ASK_AT)
+    @property
+    def ends_at(self) -> datetime:
+        """When nobody asks any more."""
+        return self.ended_at + WATCHED_FOR
+
+    def next_at(self) -> datetime:
+        """Return when to ask next: at once if nobody has, else at the next interval, or to let go of it."""
+        if self.asked_at is None:
+            return self.ended_at
+        later = (self.ended_at + each for each in _ASK_AT if self.ended_at + each > self.asked_at)
+        return next(later, self.ends_at)
 
 
 @dataclass(slots=True)
@@ -63,22 +73,24 @@ class EndedWatch:
     desk: Desk
     clock: Clock
     _watched: dict[OrderId, _Watched] = field(default_factory=dict)
+    _later: list[tuple[datetime, int, _Watched]] = field(default_factory=list)
+    _numbers: count[int] = field(default_factory=count)
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_ASKERS))
 
     async def load(self) -> None:
         """At start: take up every id whose day has not passed."""
         since = self.clock.now() - WATCHED_FOR
         for order in await self.db.read(lambda tx: recovery_store.list_ended_to_watch(tx, since)):
-            self._watched[order.id] = _Watched(order)
+            self._watch(order)
 
     def on_moved(self, moved: Sequence[Moved]) -> None:
         """Follow orders to an end the venue did not state, and those that live or fill after one."""
         for move in moved:
             order = move.after
             if move.before.state is not order.state and is_unstated_end(order):
-                self._watched[order.id] = _Watched(order, asked_at=order.ended_at)
+                self._watch(order, asked_at=order.ended_at)
             elif move.incident in _SURPRISES and order.is_ended:
-                self._watched[order.id] = _Watched(order, is_wanted=True)
+                self._watch(order)
             elif order.id in self._watched and not order.is_ended:
                 del self._watched[order.id]
 
@@ -87,24 +99,32 @@ class EndedWatch:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 await self.clock.sleep(_LOOK_S)
-                now = self.clock.now()
-                self._forget(now)
-                for group in self._due(now):
-                    for each in group:
-                        each.asked_at, each.is_wanted = now, False
-                    tasks.create_task(self._guarded([each.order for each in group]), name="ended watch")
+                for group in self.take_due(self.clock.now()):
+                    tasks.create_task(self._guarded(group), name="ended watch")
 
-    def _forget(self, now: datetime) -> None:
-        for order_id, each in list(self._watched.items()):
-            if each.order.ended_at is None or each.order.ended_at + WATCHED_FOR < now:
-                del self._watched[order_id]
-
-    def _due(self, now: datetime) -> list[list[_Watched]]:
-        groups: dict[tuple[str, str], list[_Watched]] = {}
-        for each in self._watched.values():
-            if each.is_due(now):
-                groups.setdefault((each.order.account_id, each.order.symbol), []).append(each)
+    def take_due(self, now: datetime) -> list[list[Order]]:
+        """Return whom to ask about now, those of one account and market together; they count as asked."""
+        groups: dict[tuple[str, str], list[Order]] = {}
+        while self._later and self._later[0][0] <= now:
+            due_at, _, each = heapq.heappop(self._later)
+            if each.due_at != due_at or self._watched.get(each.order.id) is not each:
+                continue
+            if each.ends_at <= now:
+                del self._watched[each.order.id]
+                continue
+            groups.setdefault((each.order.account_id, each.order.symbol), []).append(each.order)
+            self._ask_again(each, asked_at=now)
         return list(groups.values())
+
+    def _watch(self, order: Order, asked_at: datetime | None = None) -> None:
+        if order.ended_at is not None:
+            each = self._watched[order.id] = _Watched(order, order.ended_at)
+            self._ask_again(each, asked_at)
+
+    def _ask_again(self, each: _Watched, asked_at: datetime | None) -> None:
+        each.asked_at = asked_at
+        each.due_at = each.next_at()
+        heapq.heappush(self._later, (each.due_at, next(self._numbers), each))
 
     async def _guarded(self, group: Sequence[Order]) -> None:
         try:
@@ -121,10 +141,11 @@ class EndedWatch:
 
     def _want(self, group: Sequence[Order]) -> None:
         """Nobody answered: the question stands, at the next interval of the first minute."""
-        again = self.clock.now() - _ASK_AT[0]
         for order in group:
-            if order.id in self._watched:
-                self._watched[order.id].asked_at = again
+            each = self._watched.get(order.id)
+            if each is not None:
+                each.due_at = self.clock.now() + _ASK_AT[0]
+                heapq.heappush(self._later, (each.due_at, next(self._numbers), each))
 
     # --- asking ----------------------------------------------------------------------------------
 
