@@ -115,6 +115,16 @@ def test_look_queue_when_the_pace_of_a_venue_is_used_up_then_routine_looks_wait_
     assert _taken(queue, 124.0) == ["routine 2"]
 
 
+def test_look_queue_when_a_venues_budget_is_used_up_then_called_looks_go_first_when_it_is_there_again() -> None:
+    """performance.md, restart: comparisons by the clock take nothing from accounts whose entries wait."""
+    queue = LookQueue()
+    queue.put(_account("routine", ROUTINE), 1.0)
+    queue.put_off(cast(VenueClient, None), 60.0)
+    assert _taken(queue, 59.0) == []
+    queue.put(_account("held", is_held=True), 60.0)
+    assert _taken(queue, 60.0) == ["held", "routine"]
+
+
 def test_look_queue_when_there_is_room_again_then_routine_looks_go_on_at_once() -> None:
     rooms = [False, True]
     queue = LookQueue(has_room=lambda: rooms[0])

@@ -114,6 +114,10 @@ class LookQueue:
         if account.due_at is not None:
             self.put(account, account.due_at)
 
+    def put_off(self, client: VenueClient, until: float) -> None:
+        """A venue's budget is used up until a time: what is left of it then is for looks that are called for."""
+        self._free_at[client] = max(self._free_at.get(client, until), until)
+
     def take(self, now: float) -> FollowedAccount | None:
         """Return the most urgent account that is due and not being looked at, which is due no more; or None."""
         while self._later and self._later[0][0] <= now:

@@ -257,7 +257,9 @@ class Recovery:
             self.hold(account.followed.account_id, "key_refused")
             await self._not_answered(account, error, self.doubtful_s)
         except RateLimited as error:
-            await self._not_answered(account, error, self._until(error))
+            pause_s = self._until(error)
+            self.queue.put_off(account.followed.client, self.clock.monotonic() + pause_s)
+            await self._not_answered(account, error, pause_s)
         except VenueError as error:
             await self._not_answered(account, error, self._retry_s(account))
 
