@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import sys
 from collections import Counter
 from collections.abc import Iterator
 
@@ -79,6 +80,16 @@ def _log_as_before() -> Iterator[None]:
     yield
     structlog.configure(**settings)
     root.handlers[:] = handlers
+
+
+@pytest.fixture(autouse=True)
+def _forgotten_routes() -> Iterator[None]:
+    """FastAPI remembers thousands of routes with the rooms behind them: a process has one app, tests have hundreds."""
+    yield
+    models = sys.modules.get("fastapi.dependencies.models")
+    for remembered in vars(models).values() if models is not None else ():
+        if hasattr(remembered, "cache_clear"):
+            remembered.cache_clear()
 
 
 _NAMES = {SQLITE: "SQLite", POSTGRESQL: "PostgreSQL"}
