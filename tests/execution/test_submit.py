@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ from tradewind.execution.emergency_store import PLATFORM
 from tradewind.execution.latch import Latch
 from tradewind.execution.sellable import Market
 from tradewind.execution.submit import Submitter, event_of
-from tradewind.venues.base import PlaceOrder, SendWindow
+from tradewind.venues.base import Placement, PlacementTold, PlaceOrder
 from tradewind.venues.errors import (
     CredentialRefused,
     NotExecuted,
@@ -81,11 +82,14 @@ class _Bench:
     def instrument(self, _venue: object, _environment: object, _symbol: str) -> Any:
         return BTCUSDT
 
-    async def place(self, _signer: object, order: PlaceOrder, window: SendWindow) -> Any:
-        if not window.is_open():
-            raise NotSent("stopped", "The order was stopped before it was signed.")
-        self.written.append(order.order_id)
-        raise OutcomeUnknown("timeout", "nobody said")
+    async def place_all(self, placements: Sequence[Placement], told: PlacementTold) -> None:
+        for placement in placements:
+            assert isinstance(placement.wanted, PlaceOrder)
+            if not placement.window.is_open():
+                told(placement, NotSent("stopped", "The order was stopped before it was signed."))
+                continue
+            self.written.append(placement.wanted.order_id)
+            told(placement, OutcomeUnknown("timeout", "nobody said"))
 
 
 async def test_fault_60_claimed_entry_when_stopped_before_it_is_written_then_denied_and_an_exit_is_written(

@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import select, text, update
 from sqlalchemy.exc import OperationalError
-from tests.support.platform import Person, World, close_alert, open_alert, world
+from tests.support.platform import FAST_ORDERS, Person, World, close_alert, open_alert, world
 from tests.support.signal_builders import alerts
 
 from tradewind.config.settings import VenueSection
 from tradewind.core.ids import SourceId
 from tradewind.core.instrument import BINANCE, Environment
 from tradewind.core.plan import PlanName
+from tradewind.core.signal import Signal
+from tradewind.execution.outlook import Outlook, OutlookDesk
 from tradewind.infra import points
 from tradewind.infra.clock import SystemClock
 from tradewind.infra.db import Tx
@@ -195,6 +197,33 @@ async def test_fault_76_poisoned_signal_when_it_fails_then_its_neighbours_flow_a
         _change(place, damage, n=Role.USER.value, a=poisoned.id)
         board = await place.settled(bad["id"])
         assert board["counts"]["placed"] == 2
+
+
+async def test_signal_when_deciding_it_outlasts_a_lease_then_the_lease_is_renewed_and_one_attempt_is_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """order-protocol.md section 3.1: thousands of accounts may take longer to decide than a lease lasts."""
+    async with world(tmp_path, orders=replace(FAST_ORDERS, lease_s=1)) as place:
+        (person,) = place.people([PlanName.PRO])
+        await place.start_platform()
+        await place.link(person)
+        assert place.app is not None
+        db, decided = place.app.db, OutlookDesk.of
+
+        async def slow(desk: OutlookDesk, signal: Signal, **more: Any) -> Outlook:
+            """Take as long as it takes until the lease has been renewed often enough for a second one."""
+            ends = select(inbox.c.lease_until).where(inbox.c.id == signal.id)
+            first = latest = await db.read(lambda tx: tx.execute(ends).scalar_one())
+            while latest <= first + timedelta(seconds=1):
+                latest = await db.read(lambda tx: tx.execute(ends).scalar_one())
+            return await decided(desk, signal, **more)
+
+        monkeypatch.setattr(OutlookDesk, "of", slow)
+        _, accepted = await place.alert(open_alert())
+        board = await place.settled(accepted["id"])
+        assert board["counts"]["states"] == {"FILLED": 1}
+        attempts = select(inbox.c.attempts).where(inbox.c.id == accepted["id"])
+        assert await db.read(lambda tx: tx.execute(attempts).scalar_one()) == 1
 
 
 async def test_close_when_its_venue_is_switched_off_then_intended_and_carried_out_when_it_is_back(

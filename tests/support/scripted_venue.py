@@ -25,6 +25,8 @@ from tradewind.venues.base import (
     Permissions,
     PermissionSource,
     PlaceList,
+    Placement,
+    PlacementTold,
     PlaceOrder,
     Protection,
     ResendRule,
@@ -178,6 +180,9 @@ class ScriptedVenue:
         raise NotImplementedError
 
     async def place_list(self, signer: Signer, orders: PlaceList, window: SendWindow) -> Ack:
+        raise NotImplementedError
+
+    async def place_all(self, placements: Sequence[Placement], told: PlacementTold) -> None:
         raise NotImplementedError
 
     async def cancel(self, signer: Signer, ref: OrderRef) -> tuple[OrderReport, ...]:

@@ -10,7 +10,7 @@ from tests.support.raw_server import Conversation, RawServer, reply
 from tests.support.transport_scenes import GET, POST, QUICK, Run, answering, free_port, with_server
 
 from tradewind.venues.errors import NotSent
-from tradewind.venues.transport import AnswerLost, HttpRequest, Timeouts, Transport
+from tradewind.venues.transport import AnswerLost, HttpReply, HttpRequest, Timeouts, Transport
 
 # --- kept connections --------------------------------------------------------------------------------
 
@@ -179,39 +179,94 @@ def test_request_when_waiting_takes_too_long_then_not_sent(run: Run) -> None:
     run(with_server(_hold, scenario, connections_max=1))
 
 
-def test_acquire_when_waiter_is_cancelled_as_it_is_served_then_connection_goes_to_the_next(run: Run) -> None:
+def test_request_when_it_waits_and_is_cancelled_then_the_connection_goes_to_the_next_and_it_never_leaves(
+    run: Run,
+) -> None:
     async def scenario(server: RawServer, transport: Transport) -> None:
-        pool = transport._pool
-        held = await pool.acquire(lane=0, wait_s=1, connect_s=1)
-        doomed = asyncio.create_task(pool.acquire(lane=0, wait_s=1, connect_s=1))
-        last = asyncio.create_task(pool.acquire(lane=0, wait_s=1, connect_s=1))
+        first = asyncio.create_task(transport.request(GET))
         await asyncio.sleep(0.02)
-        pool.release(held)  # serves the first waiter, who is gone before he can take it
+        doomed = asyncio.create_task(transport.request(POST))
+        last = asyncio.create_task(transport.request(GET))
+        await asyncio.sleep(0.02)
+        assert transport.waiting_count == 2
         doomed.cancel()
-        assert await last is held
+        assert (await first).status == (await last).status == 200
         assert doomed.cancelled()
-        pool.release(held)
-        assert (await transport.request(GET)).body == b"{}"
-        assert transport.open_count == 1
+        assert [line.split(b" ")[0] for line in server.requests] == [b"GET", b"GET"]
+        assert (server.connections, transport.open_count, transport.waiting_count) == (1, 1, 0)
 
-    run(with_server(answering(reply(b"{}")), scenario, connections_max=1))
+    run(with_server(_hold, scenario, connections_max=1))
 
 
-def test_acquire_when_waiter_granted_a_place_is_cancelled_then_the_place_goes_to_the_next(run: Run) -> None:
+def test_request_when_the_only_connection_breaks_then_its_place_goes_to_whoever_waits(run: Run) -> None:
+    async def handler(conversation: Conversation) -> None:
+        await conversation.request()
+        if conversation.index == 0:
+            await asyncio.sleep(0.05)
+            conversation.hang_up()
+        else:
+            await conversation.say(reply(b"{}"))
+
     async def scenario(server: RawServer, transport: Transport) -> None:
-        pool = transport._pool
-        held = await pool.acquire(lane=0, wait_s=1, connect_s=1)
-        doomed = asyncio.create_task(pool.acquire(lane=0, wait_s=1, connect_s=1))
-        last = asyncio.create_task(pool.acquire(lane=0, wait_s=1, connect_s=1))
+        first = asyncio.create_task(transport.request(GET))
         await asyncio.sleep(0.02)
-        held.abort()
-        pool.release(held)  # a broken one: its place is granted instead
+        doomed = asyncio.create_task(transport.request(POST))
+        last = asyncio.create_task(transport.request(GET))
+        await asyncio.sleep(0.01)
         doomed.cancel()
-        assert await last is not held
-        assert transport.open_count == 1
-        pool.release(await last)
+        with pytest.raises(AnswerLost):
+            await first
+        assert (await last).body == b"{}"
+        assert (server.connections, transport.open_count) == (2, 1)
 
-    run(with_server(answering(reply(b"{}")), scenario, connections_max=1))
+    run(with_server(handler, scenario, connections_max=1))
+
+
+def test_request_when_thousands_wait_and_are_stopped_then_all_are_not_sent_and_the_connection_is_kept(
+    run: Run,
+) -> None:
+    """order-protocol.md section 6: what is claimed and not yet written becomes NotSent, however much of it."""
+
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        is_open = [True]
+        first = asyncio.create_task(transport.request(GET))
+        await asyncio.sleep(0.02)
+        waiting = [asyncio.create_task(transport.request(POST, before_write=lambda: is_open[0])) for _ in range(3_000)]
+        await asyncio.sleep(0)
+        is_open[0] = False
+        assert (await first).status == 200
+        ended = await asyncio.gather(*waiting, return_exceptions=True)
+        assert all(isinstance(each, NotSent) and each.code == "not_allowed" for each in ended)
+        assert (await transport.request(GET)).status == 200
+        assert (len(server.requests), server.connections) == (2, 1)
+
+    run(with_server(_hold, scenario, connections_max=1))
+
+
+def test_answer_when_told_then_the_next_request_may_be_written_in_the_same_breath(run: Run) -> None:
+    """An answer is told when everything that came with it was read: the next one is answered by its own."""
+
+    async def handler(conversation: Conversation) -> None:
+        while target := await conversation.request():
+            await conversation.say(reply(target.split(b" ")[1]))
+
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        heard: list[bytes] = []
+        done = asyncio.Event()
+
+        def told(result: HttpReply | Exception) -> None:
+            assert isinstance(result, HttpReply)
+            heard.append(result.body)
+            if len(heard) == 50:
+                done.set()
+
+        for number in range(50):
+            transport.dispatch(HttpRequest("GET", f"/{number}"), told)
+        await done.wait()
+        assert heard == [b"/%d" % number for number in range(50)]
+        assert server.connections == 1
+
+    run(with_server(handler, scenario, connections_max=1))
 
 
 def test_request_when_venue_comes_back_after_failed_dials_then_slots_are_free_again(run: Run) -> None:

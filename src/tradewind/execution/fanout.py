@@ -21,7 +21,7 @@ from tradewind.core.instrument import Environment, VenueName
 from tradewind.core.order import Leg, Order, OrderState
 from tradewind.execution.journal import Claim, EntryGate, Journal
 from tradewind.execution.latch import Latch
-from tradewind.execution.outcomes import Moved
+from tradewind.execution.outcomes import Moved, Outcome
 from tradewind.execution.recorder import Recorder
 from tradewind.execution.submit import Submitter
 from tradewind.infra.clock import Clock
@@ -36,6 +36,8 @@ _log = logger("execution.fanout")
 _BATCH = 500
 # Entries claimed and not answered yet at most; the next claim waits for room.
 _IN_FLIGHT = 1_500
+# Orders of one claim at least, as far as so many are due.
+_CLAIM_LEAST = 250
 # Longest sleep between looks at the heap; new work wakes it at once.
 _IDLE_S = 1.0
 # After a failed round (database locked): try again.
@@ -59,6 +61,9 @@ class Dispatcher:
     _waiting: set[OrderId] = field(default_factory=set)
     _wake: Wake = field(init=False)
     _in_flight: int = 0
+    # Outcomes of one turn of the event loop, on their way to the recorder.
+    _heard: list[list[Outcome]] = field(default_factory=list)
+    _has_heard: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: asyncio.TaskGroup | None = None
 
     def __post_init__(self) -> None:
@@ -85,6 +90,7 @@ class Dispatcher:
         """Claim and send entries until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
+            tasks.create_task(self._hand_in(), name="hand in")
             while True:
                 ready = self._pop_due()
                 if not ready:
@@ -119,7 +125,10 @@ class Dispatcher:
     def _pop_due(self) -> list[OrderId]:
         now = self.clock.now()
         ready: list[OrderId] = []
-        room = min(_BATCH, _IN_FLIGHT - self._in_flight)
+        room = self._room
+        if room < _CLAIM_LEAST:
+            # One claim for many costs little more than one for a few: the next answers make room for it.
+            return ready
         while self._due and self._due[0][0] <= now and len(ready) < room:
             ready.append(heapq.heappop(self._due)[2])
         return ready
@@ -144,8 +153,8 @@ class Dispatcher:
         self.recorder.announce(claim.denied)
         self._announce(claim.sent)
         self._in_flight += len(claim.sent)
-        for order in claim.sent:
-            tasks.create_task(self._send_one(order), name="send entry")
+        if claim.sent:
+            tasks.create_task(self._send_all(claim.sent), name=f"send {len(claim.sent)} entries")
 
     def _claim(self, tx: Tx, ready: list[OrderId]) -> Claim | None:
         """Claim, unless an exit must go first: that is looked at when the database lets us in, not before."""
@@ -154,13 +163,28 @@ class Dispatcher:
             return None
         return self.journal.claim_entries(tx, ready, self.gate, self.venue_now, self.clock.now())
 
-    async def _send_one(self, order: Order) -> None:
-        try:
-            await self.recorder.hand_in(await self.submitter.send(order))
-        finally:
-            self._in_flight -= 1
-            if self._in_flight == 0 or self._due:
+    async def _send_all(self, orders: Sequence[Order]) -> None:
+        await self.submitter.send_all([(order,) for order in orders], self._hear)
+
+    def _hear(self, outcomes: list[Outcome]) -> None:
+        self._heard.append(outcomes)
+        self._has_heard.set()
+
+    async def _hand_in(self) -> None:
+        """Give the recorder what was heard, turn by turn; it makes us wait where it has too much."""
+        while True:
+            await self._has_heard.wait()
+            self._has_heard.clear()
+            heard, self._heard = self._heard, []
+            for outcomes in heard:
+                await self.recorder.hand_in(outcomes)
+            self._in_flight -= len(heard)
+            if self._in_flight == 0 or (self._due and self._room >= _CLAIM_LEAST):
                 self._wake.set()
+
+    @property
+    def _room(self) -> int:
+        return min(_BATCH, _IN_FLIGHT - self._in_flight)
 
     async def _take_back(self, ids: list[OrderId]) -> None:
         self._waiting.difference_update(ids)

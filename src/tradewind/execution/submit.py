@@ -1,4 +1,4 @@
-"""Send one claimed order once, and say what is known of it afterwards.
+"""Send claimed orders, each once, and say what is known of them afterwards.
 
 Nothing here retries and nothing here writes to the journal: an `Outcome` goes back to the dispatcher.
 Default for anything unforeseen: OutcomeLost, never failure.
@@ -7,7 +7,7 @@ Default for anything unforeseen: OutcomeLost, never failure.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -35,6 +35,7 @@ from tradewind.venues.base import (
     Ack,
     OrderReport,
     PlaceList,
+    Placement,
     PlaceOrder,
     SendWindow,
     Signer,
@@ -49,6 +50,10 @@ _RETURN_DELAY = timedelta(milliseconds=250)
 # A refused key makes the account BLIND: whoever looks after it asks nothing until a key is accepted again, so
 # what waits need not wait longer than this after that.
 _CREDENTIAL_DELAY = timedelta(seconds=1)
+
+
+# What goes in one request: an order, or the stop and the target of a list.
+Sending = tuple[Order] | tuple[Order, Order]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,32 +79,70 @@ class Submitter:
 
     async def send(self, order: Order) -> list[Outcome]:
         """Send one order; always returns an outcome unless cancelled."""
-        try:
-            client, signer, instrument = self._bench(order)
-            request = self._place(order, instrument)
-            ack = await client.place(signer, request, self._window(order))
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:
-            return [self._failure(order, error)]
-        reached(Point.ORDER_ANSWERED)
-        self.on_credential(order.account_id, None)
-        return self._accepted([order], ack)
+        return await self._send_one((order,))
 
     async def send_list(self, stop: Order, target: Order) -> list[Outcome]:
         """Send an OCO: both legs share one request and one fate unless the venue says otherwise."""
-        assert stop.list_client_id is not None
+        return await self._send_one((stop, target))
+
+    async def _send_one(self, sending: Sending) -> list[Outcome]:
+        ended: list[Outcome] = []
+        await self.send_all([sending], ended.extend)
+        return ended
+
+    async def send_all(self, sendings: Sequence[Sending], told: Callable[[list[Outcome]], None]) -> None:
+        """Send many side by side; `told` is called once for each, on the event loop, unless this is cancelled."""
+        lots: dict[VenueClient, dict[Placement, Sending]] = {}
+        for sending in sendings:
+            try:
+                client, placement = self._placement(sending)
+            except Exception as error:
+                told(self._failures(sending, error))
+            else:
+                lots.setdefault(client, {})[placement] = sending
+        if len(lots) == 1:
+            ((client, waiting),) = lots.items()
+            await self._send_lot(client, waiting, told)
+            return
+        # One venue's trouble holds up no other.
+        async with asyncio.TaskGroup() as tasks:
+            for client, waiting in lots.items():
+                tasks.create_task(self._send_lot(client, waiting, told))
+
+    async def _send_lot(
+        self, client: VenueClient, waiting: dict[Placement, Sending], told: Callable[[list[Outcome]], None]
+    ) -> None:
+        def ended(placement: Placement, result: Ack | Exception) -> None:
+            told(self._outcomes(waiting.pop(placement), result))
+
         try:
-            client, signer, instrument = self._bench(stop)
-            pair = PlaceList(stop.list_client_id, self._place(target, instrument), self._place(stop, instrument))
-            ack = await client.place_list(signer, pair, self._window(stop))
+            await client.place_all(list(waiting), ended)
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            return [self._failure(stop, error), self._failure(target, error)]
-        reached(Point.LIST_ANSWERED)
-        self.on_credential(stop.account_id, None)
-        return self._accepted([stop, target], ack)
+            for sending in waiting.values():
+                told(self._failures(sending, error))
+
+    def _outcomes(self, sending: Sending, result: Ack | Exception) -> list[Outcome]:
+        if isinstance(result, Exception):
+            return self._failures(sending, result)
+        reached(Point.LIST_ANSWERED if len(sending) > 1 else Point.ORDER_ANSWERED)
+        self.on_credential(sending[0].account_id, None)
+        return self._accepted(sending, result)
+
+    def _failures(self, sending: Sending, error: Exception) -> list[Outcome]:
+        return [self._failure(order, error) for order in sending]
+
+    def _placement(self, sending: Sending) -> tuple[VenueClient, Placement]:
+        first = sending[0]
+        client, signer, instrument = self._bench(first)
+        wanted: PlaceOrder | PlaceList = self._place(first, instrument)
+        if len(sending) > 1:
+            assert first.list_client_id is not None
+            wanted = PlaceList(
+                first.list_client_id, self._place(sending[1], instrument), self._place(first, instrument)
+            )
+        return client, Placement(signer, wanted, self._window(first))
 
     async def cancel(self, order: Order) -> CancelAnswer:
         """Ask the venue to cancel, once, and say what its answer proves."""
@@ -146,7 +189,7 @@ class Submitter:
         assert order.send_by_ms is not None, "a claimed order has a send_by"
         return SendWindow(order.send_by_ms, lambda: self.latch.lets_pass(order))
 
-    def _accepted(self, orders: list[Order], ack: Ack) -> list[Outcome]:
+    def _accepted(self, orders: Sequence[Order], ack: Ack) -> list[Outcome]:
         now = self.clock.now()
         by_client_id = {report.client_order_id: report for report in ack.reports}
         outcomes = []

@@ -43,6 +43,8 @@ _log = logger("execution.worker")
 _IDLE_S = 0.25
 # After this many rounds in which accounts moved under the decision, it is made inside the transaction.
 _ROUNDS = 3
+# A lease is renewed so many times before it would end.
+_RENEWALS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ class SignalWorker:
             return False
         reached(Point.SIGNAL_LEASED)
         self.is_deciding = True
+        keeper = asyncio.create_task(self._keep_lease(claimed), name="lease")
         try:
             await self._decide(claimed)
         except (CommitInDoubt, asyncio.CancelledError):
@@ -109,7 +112,23 @@ class SignalWorker:
             await self._give_back(claimed, error)
         finally:
             self.is_deciding = False
+            keeper.cancel()
         return True
+
+    async def _keep_lease(self, claimed: Claimed) -> None:
+        """Hold the signal while it is decided: thousands of accounts may take longer than one lease lasts."""
+        while True:
+            await self.clock.sleep(self.lease_s / _RENEWALS)
+            try:
+                await self.db.write(lambda tx: self._renew(tx, claimed))
+            except signals.LeaseLost:
+                return
+            except Exception:
+                # The decision finds out by itself whether it still holds the lease.
+                _log.exception("execution.worker.lease_not_renewed", signal_id=claimed.signal.id)
+
+    def _renew(self, tx: Tx, claimed: Claimed) -> None:
+        signals.renew(tx, claimed.signal.id, claimed.lease_token, self.clock.now(), self.lease_s)
 
     def _claim(self, tx: Tx, token: str) -> Claimed | None:
         """Take the next signal; what is given up on the way is told like what we give up ourselves."""

@@ -6,7 +6,7 @@ the venue's name. All times named `_ms` are VENUE time in Unix milliseconds; all
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -117,6 +117,22 @@ class Signer(Protocol):
     async def sign(self, request: SignRequest) -> str:
         """Return the signature as the venue wants it written (hex or base64, not percent-encoded)."""
         ...
+
+
+# --- placing ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placement:
+    """One order, or the two of a list, to be placed for an account within its window."""
+
+    signer: Signer
+    wanted: PlaceOrder | PlaceList
+    window: SendWindow
+
+
+# Told of each placement once: its acknowledgement, or what went wrong. Must not raise.
+PlacementTold = Callable[[Placement, Ack | Exception], None]
 
 
 # --- account ---------------------------------------------------------------------------------------
@@ -314,6 +330,11 @@ class VenueClient(Protocol):
 
     async def place_list(self, signer: Signer, orders: PlaceList, window: SendWindow) -> Ack:
         """Place an OCO once; errors as `place`."""
+        ...
+
+    async def place_all(self, placements: Sequence[Placement], told: PlacementTold) -> None:
+        """Place each once, side by side; `told` is called once for each, on the event loop, with its acknowledgement
+        or an error as of `place`. Returns when all were told; cancelled, it withdraws what was not written."""
         ...
 
     async def cancel(self, signer: Signer, ref: OrderRef) -> tuple[OrderReport, ...]:

@@ -113,6 +113,12 @@ class Permit:
     """The right to send one call; give it back by `settle` exactly once, whatever came of it."""
 
     takes: tuple[_Take, ...]
+    lane: Lane
+    weight: int
+
+    def fits(self, lane: Lane, weight: int) -> bool:
+        """Say whether it was taken for such a call."""
+        return self.lane is lane and self.weight == weight
 
 
 class IpBudget:
@@ -186,8 +192,24 @@ class IpBudget:
             raise _banned(blocked_until)
         now = self._now_ms()
         if not self._has_waiter_before(lane) and self._has_room(now, lane, weight):
-            return self._take(now, weight)
+            return self._take(now, lane, weight)
         return await self._wait(lane, weight, wait_s)
+
+    def reserve_now(self, lane: Lane, weight: int, count: int) -> list[Permit]:
+        """Return permits for as many of `count` equal calls as there is room for now; none while others wait."""
+        if self.blocked_until_ms is not None or self._has_waiter_before(lane):
+            return []
+        now = self._now_ms()
+        permits: list[Permit] = []
+        while len(permits) < count and self._has_room(now, lane, weight):
+            if permits:
+                # Equal in everything, so one object says it for all.
+                for take in permits[0].takes:
+                    take.window.take(take.cost)
+                permits.append(permits[0])
+            else:
+                permits.append(self._take(now, lane, weight))
+        return permits
 
     def settle(self, permit: Permit, *, is_free: bool = False, stated: int | None = None) -> None:
         """A call has ended: `is_free` if it cost nothing, `stated` = used weight by the venue's header."""
@@ -212,13 +234,13 @@ class IpBudget:
     def _has_room(self, now: int, lane: Lane, weight: int) -> bool:
         return all(window.has_room(now, 1 if window.counts_calls else weight, lane) for window in self._windows)
 
-    def _take(self, now: int, weight: int) -> Permit:
+    def _take(self, now: int, lane: Lane, weight: int) -> Permit:
         takes = []
         for window in self._windows:
             cost = 1 if window.counts_calls else weight
             window.take(cost)
             takes.append(_Take(window, cost, window.index(now)))
-        return Permit(tuple(takes))
+        return Permit(tuple(takes), lane, weight)
 
     async def _wait(self, lane: Lane, weight: int, wait_s: float) -> Permit:
         retry_at = self._room_at_ms(lane, weight)
@@ -269,7 +291,7 @@ class IpBudget:
             if self.blocked_until_ms is not None or not self._has_room(now, Lane(lane), weight):
                 return
             heapq.heappop(self._waiters)
-            waiter.set_result(self._take(now, weight))
+            waiter.set_result(self._take(now, Lane(lane), weight))
 
     def _room_at_ms(self, lane: Lane, weight: int) -> int:
         now = self._now_ms()

@@ -8,10 +8,12 @@ after it is AnswerLost.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from tradewind.infra.points import Point, reached
 from tradewind.venues.errors import NotSent
@@ -19,10 +21,8 @@ from tradewind.venues.transport_connection import AnswerLost, HttpConnection, Ht
 from tradewind.venues.transport_dial import Dialer, Endpoint, Proxy, proxy_of
 from tradewind.venues.transport_pool import ConnectionPool
 
-__all__ = ["AnswerLost", "HttpReply", "HttpRequest", "Timeouts", "Transport"]
+__all__ = ["AnswerLost", "Errand", "HttpReply", "HttpRequest", "Timeouts", "Transport"]
 
-# A kept connection may die between two turns of the loop; that many in a row are a venue that hangs up.
-_REPLACEMENTS_MAX = 5
 _TOKEN = re.compile(r"[A-Za-z0-9-]+")
 _TARGET = re.compile(r"/[\x21-\x7e]*")
 _VALUE = re.compile(r"[\x20-\x7e]*")
@@ -48,8 +48,71 @@ class Timeouts:
     whole_s: float = 5.0
 
 
+# Called once, on the event loop: an answer, AnswerLost, NotSent, or what nobody foresaw before the write.
+Told = Callable[["HttpReply | Exception"], None]
+
+
 def _always() -> bool:
     return True
+
+
+@dataclass(slots=True, eq=False)
+class Errand:
+    """One request on its way: what a connection is sought for, and who is told of the end."""
+
+    pool: ConnectionPool
+    data: bytes
+    told: Told | None
+    before_write: Callable[[], bool]
+    limits: Timeouts
+    body_bytes_max: int
+    _connection: HttpConnection | None = None
+
+    def take(self, connection: HttpConnection) -> bool:
+        """Write, unless it was given up or is not allowed at this last moment."""
+        if self.told is None:
+            return False
+        if not self.before_write():
+            self._end(NotSent("not_allowed", "The request was stopped directly before it would have left."))
+            return False
+        self._connection = connection
+        connection.send(
+            self.data,
+            self._answered,
+            first_byte_s=self.limits.first_byte_s,
+            whole_s=self.limits.whole_s,
+            body_bytes_max=self.body_bytes_max,
+        )
+        reached(Point.REQUEST_WRITTEN)
+        return True
+
+    def fail(self, error: Exception) -> None:
+        """There is no connection: no byte has left."""
+        self._end(error)
+
+    def abandon(self) -> None:
+        """Nobody waits any more: withdraw it, or drop the connection it is on (idempotent, also after its end)."""
+        if self.told is None:
+            return
+        self.told = None
+        if self._connection is not None:
+            self.pool.release(self._connection)
+        else:
+            self.pool.forget(self)
+
+    def _answered(self, result: HttpReply | AnswerLost) -> None:
+        connection, self._connection = self._connection, None
+        try:
+            # First: it may be a ban, and then the next request must not leave.
+            self._end(result)
+        finally:
+            if connection is not None:
+                self.pool.release(connection)
+
+    def _end(self, result: HttpReply | Exception) -> None:
+        told, self.told = self.told, None
+        if told is not None:
+            told(result)
 
 
 class Transport:
@@ -97,31 +160,43 @@ class Transport:
         `before_write` is called directly before the write; False means NotSent. Raises NotSent (no byte was
         written) or AnswerLost (written, no complete answer). Lower lanes are served first.
         """
-        limits = timeouts or self._timeouts
-        data = self._encode(request)
-        connection = await self._ready_connection(lane, limits)
+        done: asyncio.Future[HttpReply] = asyncio.get_running_loop().create_future()
+        errand = self.dispatch(
+            request,
+            partial(_settle, done),
+            before_write=before_write,
+            timeouts=timeouts,
+            lane=lane,
+            body_bytes_max=body_bytes_max,
+        )
         try:
-            if not before_write():
-                raise NotSent("not_allowed", "The request was stopped directly before it would have left.")
-            answer = connection.send(
-                data,
-                first_byte_s=limits.first_byte_s,
-                whole_s=limits.whole_s,
-                body_bytes_max=self._body_bytes_max if body_bytes_max is None else body_bytes_max,
-            )
-            reached(Point.REQUEST_WRITTEN)
-            return await answer
+            return await done
         finally:
-            # Given up in the middle (cancelled, too late) it still waits for its answer and is dropped there.
-            self._pool.release(connection)
+            # Given up in the middle (cancelled) it is withdrawn, or its connection is dropped with the answer.
+            errand.abandon()
 
-    async def _ready_connection(self, lane: int, limits: Timeouts) -> HttpConnection:
-        for _ in range(_REPLACEMENTS_MAX):
-            connection = await self._pool.acquire(lane=lane, wait_s=limits.wait_s, connect_s=limits.connect_s)
-            if connection.is_ready:
-                return connection
-            self._pool.release(connection)
-        raise NotSent("connections_die", "The venue closes every connection before anything is sent.")
+    def dispatch(
+        self,
+        request: HttpRequest,
+        told: Told,
+        *,
+        before_write: Callable[[], bool] = _always,
+        timeouts: Timeouts | None = None,
+        lane: int = 3,
+        body_bytes_max: int | None = None,
+    ) -> Errand:
+        """As `request`, without waiting: `told` is called once, with the answer or the error. Raises NotSent."""
+        errand = Errand(
+            pool=self._pool,
+            data=self._encode(request),
+            told=told,
+            before_write=before_write,
+            limits=timeouts or self._timeouts,
+            body_bytes_max=self._body_bytes_max if body_bytes_max is None else body_bytes_max,
+        )
+        limits = errand.limits
+        self._pool.seek(errand, lane=lane, wait_s=limits.wait_s, connect_s=limits.connect_s)
+        return errand
 
     async def close(self) -> None:
         """Drop all connections."""
@@ -140,3 +215,12 @@ class Transport:
             lines.append(f"Content-Length: {len(request.body)}\r\n")
         lines.append("\r\n")
         return "".join(lines).encode("ascii") + request.body
+
+
+def _settle(done: asyncio.Future[HttpReply], result: HttpReply | Exception) -> None:
+    if done.done():
+        return
+    if isinstance(result, Exception):
+        done.set_exception(result)
+    else:
+        done.set_result(result)

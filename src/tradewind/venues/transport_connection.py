@@ -17,6 +17,12 @@ from typing import Any, cast
 
 import httptools
 
+# Header names of venues, decoded once: the same dozen stand in every answer.
+_NAMES_MAX = 256
+_names: dict[bytes, str] = {}
+# A timer may ring a little before the time it was set to.
+_EARLY_S = 0.001
+
 # Binance, Bybit and Upbit send 1 to 2 KiB of headers; a page of error HTML from a proxy stays below this too.
 _HEAD_BYTES_MAX = 64 * 1024
 
@@ -39,16 +45,27 @@ class HttpReply:
     elapsed_s: float
 
 
+Answered = Callable[[HttpReply | AnswerLost], None]
+
+
 class HttpConnection(asyncio.Protocol):
-    """The socket of one connection, with at most one request on its way."""
+    """The socket of one connection, with at most one request on its way.
+
+    Whoever waits for an answer is called with it on the event loop, when everything that came in was read: a
+    connection that was then given to the next request has nothing of the one before left in its parser.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, on_lost: Callable[[HttpConnection], None]) -> None:
         self._loop = loop
         self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
         self._parser: Any = httptools.HttpResponseParser(self)
-        self._answer: asyncio.Future[HttpReply] | None = None
+        self._answered: Answered | None = None
+        # Whole, and not told yet: there may be more in what is just being read.
+        self._reply: HttpReply | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._deadline = 0.0
         self._is_dead = False
         self._poll: Any = None
         self.idle_since = 0.0
@@ -72,7 +89,7 @@ class HttpConnection(asyncio.Protocol):
     @property
     def is_ready(self) -> bool:
         """Whether a request may be written now, as far as the event loop has heard."""
-        return not self._is_dead and self._answer is None and not self._is_closing()
+        return not self._is_dead and self._answered is None and not self._is_closing()
 
     def _is_closing(self) -> bool:
         return self._transport is None or self._transport.is_closing()
@@ -96,22 +113,22 @@ class HttpConnection(asyncio.Protocol):
     # --- sending -----------------------------------------------------------------------------------
 
     def send(
-        self, data: bytes, *, first_byte_s: float, whole_s: float, body_bytes_max: int
-    ) -> asyncio.Future[HttpReply]:
-        """Write one request and return the future of its answer, which fails with AnswerLost.
+        self, data: bytes, answered: Answered, *, first_byte_s: float, whole_s: float, body_bytes_max: int
+    ) -> None:
+        """Write one request; `answered` is called once, with its whole answer or with AnswerLost.
 
         Call it only while `is_ready`; from this call on the bytes count as sent.
         """
         assert self._transport is not None
+        assert self._answered is None, "one request at a time"
         now = self._loop.time()
         self._started = now
         self._ends = now + whole_s
         self._has_first_byte = False
         self._body_bytes_max = body_bytes_max
-        self._answer = self._loop.create_future()
-        self._timer = self._loop.call_later(min(first_byte_s, whole_s), self._lose, "no first byte in time")
+        self._answered = answered
+        self._await_until(now + min(first_byte_s, whole_s))
         self._transport.write(data)
-        return self._answer
 
     def abort(self, phase: str = "given up") -> None:
         """Drop the connection at once with whatever was not sent yet (SO_LINGER 0 discards it)."""
@@ -121,16 +138,33 @@ class HttpConnection(asyncio.Protocol):
         self._is_dead = True
         if self._transport is not None:
             self._transport.abort()
-        answer = self._take_answer()
-        if answer is not None and not answer.done():
-            answer.set_exception(AnswerLost(phase))
+        if self._reply is None:
+            self._tell(AnswerLost(phase))
 
-    def _take_answer(self) -> asyncio.Future[HttpReply] | None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        answer, self._answer = self._answer, None
-        return answer
+    def _tell(self, result: HttpReply | AnswerLost) -> None:
+        answered, self._answered = self._answered, None
+        if answered is not None:
+            answered(result)
+
+    # --- time --------------------------------------------------------------------------------------
+
+    def _await_until(self, deadline: float) -> None:
+        """Set the time at which patience ends. One timer serves request after request: it is rarely the one to end."""
+        self._deadline = deadline
+        if self._timer is None or deadline < self._timer_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at = deadline
+            self._timer = self._loop.call_at(deadline, self._on_time)
+
+    def _on_time(self) -> None:
+        self._timer = None
+        if self._answered is None:
+            return
+        if self._loop.time() + _EARLY_S < self._deadline:
+            self._await_until(self._deadline)
+            return
+        self._lose("no whole answer in time" if self._has_first_byte else "no first byte in time")
 
     # --- asyncio.Protocol --------------------------------------------------------------------------
 
@@ -139,7 +173,7 @@ class HttpConnection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        if self._answer is None:
+        if self._answered is None:
             self._lose("bytes nobody asked for")
             return
         try:
@@ -148,7 +182,10 @@ class HttpConnection(asyncio.Protocol):
             self._lose("upgrade nobody asked for")
         except httptools.HttpParserError:
             self._lose("not HTTP")
-        if self._answer is not None:
+        reply, self._reply = self._reply, None
+        if reply is not None:
+            self._tell(reply)
+        elif self._answered is not None:
             self._check_progress(len(data))
 
     def _check_progress(self, size: int) -> None:
@@ -162,9 +199,7 @@ class HttpConnection(asyncio.Protocol):
             return
         if not self._has_first_byte:
             self._has_first_byte = True
-            assert self._timer is not None
-            self._timer.cancel()
-            self._timer = self._loop.call_at(self._ends, self._lose, "no whole answer in time")
+            self._await_until(self._ends)
 
     def eof_received(self) -> bool:
         self._lose("closed by the venue")
@@ -172,6 +207,9 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lose("connection lost" if exc is None else f"connection lost ({type(exc).__name__})")
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if not self.lost.done():
             self.lost.set_result(None)
         self._on_lost(self)
@@ -182,7 +220,12 @@ class HttpConnection(asyncio.Protocol):
         self._reset()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1").strip()
+        known = _names.get(name)
+        if known is None:
+            known = name.decode("latin-1").lower()
+            if len(_names) < _NAMES_MAX:
+                _names[name] = known
+        self._headers[known] = value.decode("latin-1").strip()
 
     def on_headers_complete(self) -> None:
         self._has_head = True
@@ -205,16 +248,13 @@ class HttpConnection(asyncio.Protocol):
             return
         if not self._parser.should_keep_alive():
             self._is_dead = True
-        answer = self._take_answer()
-        if answer is None:
+        if self._reply is not None or self._answered is None:
             # A second answer to one request: whose it is cannot be known.
             self._lose("more than one answer")
-        elif not answer.done():
-            answer.set_result(
-                HttpReply(
-                    status=self._parser.get_status_code(),
-                    headers=self._headers,
-                    body=self._body[0] if len(self._body) == 1 else b"".join(self._body),
-                    elapsed_s=self._loop.time() - self._started,
-                )
-            )
+            return
+        self._reply = HttpReply(
+            status=self._parser.get_status_code(),
+            headers=self._headers,
+            body=self._body[0] if len(self._body) == 1 else b"".join(self._body),
+            elapsed_s=self._loop.time() - self._started,
+        )

@@ -6,13 +6,12 @@ doubt by everything else; nothing is sent twice from here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tradewind.core.ids import VenueOrderId
 from tradewind.core.instrument import BINANCE, Environment, Instrument
-from tradewind.core.order import Side
-from tradewind.infra.clock import Clock, from_ms, to_ms
+from tradewind.infra.clock import Clock, from_ms
 from tradewind.infra.log import logger
 from tradewind.venues.base import (
     AccountSnapshot,
@@ -25,6 +24,8 @@ from tradewind.venues.base import (
     OrderReport,
     Permissions,
     PlaceList,
+    Placement,
+    PlacementTold,
     PlaceOrder,
     SendWindow,
     Signer,
@@ -41,13 +42,15 @@ from tradewind.venues.binance.codec import read_object
 from tradewind.venues.binance.codes import Proof, judge_cancel, judge_placement
 from tradewind.venues.binance.failures import Answered
 from tradewind.venues.binance.outcome import Page, accepted, all_pages, refusal
-from tradewind.venues.binance.rest import OrderJob, Rest, Sent
+from tradewind.venues.binance.placing import Placer, confirm
+from tradewind.venues.binance.rest import Rest
 from tradewind.venues.binance.rights import may_trade, probe_order, probed_permissions, stated_permissions
+from tradewind.venues.binance.sending import OrderJob, OrderSender
 from tradewind.venues.binance.stream import BinanceUserEvents
 from tradewind.venues.binance.stream_market import BinanceMarketEvents
 from tradewind.venues.breaker import Breaker, BreakerRules
 from tradewind.venues.clocksync import VenueClock
-from tradewind.venues.errors import OrderRefused, VenueError
+from tradewind.venues.errors import VenueError
 from tradewind.venues.health import HealthRecord
 from tradewind.venues.ratelimit import IpBudget, Lane, OrderCounts, WindowLimit
 from tradewind.venues.stream_socket import StreamRules
@@ -118,7 +121,9 @@ class BinanceClient:
             read_wait_s=options.read_wait_s,
             timeouts=timeouts,
         )
+        self._sender = OrderSender(self._rest)
         self._catalogue = Catalogue(self._rest)
+        self._placer = Placer(self._sender, self._catalogue)
         self._measured_at: float | None = None
         self._swept_at: float | None = None
 
@@ -256,50 +261,19 @@ class BinanceClient:
 
     async def place(self, signer: Signer, order: PlaceOrder, window: SendWindow) -> Ack:
         """Place once. Raises OrderRefused, NotSent, NotExecuted, CredentialRefused, else OutcomeUnknown."""
-        call = codec_orders.place_call(order, has_stop_market=self._catalogue.has_stop_market(order.instrument))
-        sent = await self._rest.send(
-            OrderJob(
-                call=call,
-                signer=signer,
-                purpose=SignPurpose.ORDER,
-                order_id=order.order_id,
-                lane=Lane.EXIT if order.side is Side.SELL else Lane.ENTRY,
-                count=1,
-                send_by_ms=window.send_by_ms,
-                is_open=window.is_open,
-            )
-        )
-        return self._placed(sent, lambda body: codec_reports.read_ack(body, order, sent.signed_at_ms))
+        return await self._placer.place(Placement(signer, order, window))
 
     async def place_list(self, signer: Signer, orders: PlaceList, window: SendWindow) -> Ack:
         """Place an OCO once; errors as `place`."""
-        call = codec_orders.oco_call(orders, has_stop_market=self._catalogue.has_stop_market(orders.stop.instrument))
-        sent = await self._rest.send(
-            OrderJob(
-                call=call,
-                signer=signer,
-                purpose=SignPurpose.ORDER,
-                order_id=orders.stop.order_id,
-                lane=Lane.EXIT,
-                count=2,
-                send_by_ms=window.send_by_ms,
-                is_open=window.is_open,
-            )
-        )
-        return self._placed(sent, lambda body: codec_reports.read_list_ack(body, orders, sent.signed_at_ms))
+        return await self._placer.place(Placement(signer, orders, window))
 
-    def _placed(self, sent: Sent, parse: Callable[[bytes], Ack]) -> Ack:
-        try:
-            ack = accepted(sent, judge_placement, parse)
-        except OrderRefused as refused:
-            self._catalogue.doubt(refused.code)
-            raise
-        self._confirm(ack.reports)
-        return ack
+    async def place_all(self, placements: Sequence[Placement], told: PlacementTold) -> None:
+        """Place each once; `told` is called once for each with its acknowledgement or an error as of `place`."""
+        await self._placer.place_all(placements, told)
 
     async def cancel(self, signer: Signer, ref: OrderRef) -> tuple[OrderReport, ...]:
         """Cancel once (a list leg cancels its list). Errors as `place`; OrderRefused: nothing to cancel."""
-        sent = await self._rest.send(
+        sent = await self._sender.send(
             OrderJob(
                 call=codec_orders.cancel_call(ref),
                 signer=signer,
@@ -312,12 +286,8 @@ class BinanceClient:
             )
         )
         reports = accepted(sent, judge_cancel, lambda body: codec_reports.read_cancel(body, ref))
-        self._confirm(reports)
+        confirm(self._rest, reports)
         return reports
-
-    def _confirm(self, reports: Sequence[OrderReport]) -> None:
-        for report in reports:
-            self._rest.venue_clock.confirm(to_ms(report.at))
 
     # --- questions about orders --------------------------------------------------------------------
 

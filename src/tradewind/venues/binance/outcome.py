@@ -13,7 +13,7 @@ from tradewind.venues.binance.codec import NotUnderstood, read_error
 from tradewind.venues.binance.codec_orders import LIST_ROWS_MAX
 from tradewind.venues.binance.codes import ApiError, Proof, Reason, Verdict
 from tradewind.venues.binance.failures import credential_words
-from tradewind.venues.binance.rest import Sent
+from tradewind.venues.binance.sending import Sent
 from tradewind.venues.errors import (
     CredentialRefused,
     NotExecuted,

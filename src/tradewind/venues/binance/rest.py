@@ -1,8 +1,8 @@
 """Binance's REST calls: budget, signature, write, and what the answer means for limits and clock.
 
 Rules of this file: a read goes through breaker, retries and budget, and what goes wrong with it is VenueDown,
-RateLimited, CredentialRefused or SymbolUnknown; an order goes out at most once, and what goes wrong with it is
-NotSent until the write and OutcomeUnknown after it. Keys, signatures and queries are in no error text.
+RateLimited, CredentialRefused or SymbolUnknown; orders go out by sending.py. Keys, signatures and queries are in no
+error text.
 """
 
 from __future__ import annotations
@@ -16,12 +16,10 @@ from typing import TypeVar
 from tradewind.core.ids import OrderId
 from tradewind.core.instrument import Environment
 from tradewind.infra.clock import Clock
-from tradewind.infra.points import Point, reached
 from tradewind.venues.base import Signer, SignPurpose, SignRequest
 from tradewind.venues.binance.codec import (
     NotUnderstood,
     WireCall,
-    count_header,
     read_error,
     retry_after_s,
     signed,
@@ -38,12 +36,11 @@ from tradewind.venues.binance.failures import (
     read_failure,
     used_weight,
 )
-from tradewind.venues.breaker import Breaker, BreakerState, ReadRefused
+from tradewind.venues.breaker import Breaker, ReadRefused
 from tradewind.venues.clocksync import VenueClock
 from tradewind.venues.errors import (
     CredentialRefused,
     NotSent,
-    OutcomeUnknown,
     RateLimited,
     VenueDown,
     VenueError,
@@ -57,54 +54,6 @@ T = TypeVar("T")
 _KEY = re.compile(r"[A-Za-z0-9]{1,128}")
 _FORM = ("Content-Type", "application/x-www-form-urlencoded")
 _ORDER_WINDOW_MS = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class OrderJob:
-    """One order call on its way out. `count` is what it adds to the account's order count."""
-
-    call: WireCall
-    signer: Signer
-    purpose: SignPurpose
-    order_id: OrderId
-    lane: Lane
-    count: int
-    send_by_ms: int
-    is_open: Callable[[], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """An order call was answered, in whatever way."""
-
-    reply: HttpReply
-    signed_at_ms: int
-    retry_at_ms: int | None
-
-
-class _Gate:
-    """What is asked directly before the write of an order."""
-
-    __slots__ = ("_deadline", "_is_open", "_rest", "reason", "was_passed")
-
-    def __init__(self, rest: Rest, is_open: Callable[[], bool], deadline: float) -> None:
-        self._rest = rest
-        self._is_open = is_open
-        self._deadline = deadline
-        self.reason = "stopped"
-        self.was_passed = False
-
-    def __call__(self) -> bool:
-        if not self._is_open():
-            self.reason = "stopped"
-        elif self._rest.clock.monotonic() > self._deadline:
-            self.reason = "late"
-        elif self._rest.budget.blocked_until_ms is not None:
-            self.reason = "banned"
-        else:
-            reached(Point.ORDER_BEFORE_WRITE)
-            self.was_passed = True
-        return self.was_passed
 
 
 @dataclass(slots=True)
@@ -217,8 +166,8 @@ class Rest:
     async def _read_request(self, call: WireCall, signer: Signer | None) -> HttpRequest:
         if signer is None:
             return HttpRequest(call.method, f"{call.path}?{call.query}" if call.query else call.path)
-        self._demand_environment(signer)
-        request, _ = await self._sign(call, signer, SignPurpose.READ, None)
+        self.demand_environment(signer)
+        request, _ = await self.sign(call, signer, SignPurpose.READ, None)
         return request
 
     def _read_not_sent(self, error: NotSent) -> VenueError:
@@ -244,97 +193,13 @@ class Rest:
                 self.health.failed("not_understood")
                 raise VenueDown("not_understood", f"The venue's answer cannot be read: {error}.") from None
         answer = read_error(reply.status, reply.body)
-        failure = read_failure(answer, self._note_limits(reply, answer, signer))
+        failure = read_failure(answer, self.note_limits(reply, answer, signer))
         self.health.failed(failure.code)
         raise failure
 
-    # --- orders ------------------------------------------------------------------------------------
-
-    async def send(self, job: OrderJob) -> Sent:
-        """Send an order call once and return its answer, whatever it says.
-
-        Raises NotSent (also where a budget or ban forbids it), CredentialRefused (no usable key),
-        OutcomeUnknown (written, no complete answer).
-        """
-        self._demand_environment(job.signer)
-        if self.breaker.state is BreakerState.OPEN:
-            retry_at_ms = self.venue_clock.now_ms() + int(self.breaker.opens_in_s() * 1_000)
-            raise NotSent("breaker_open", "The venue did not answer lately.", retry_at_ms=retry_at_ms)
-        permit = await self._permit(job)
-        reply: HttpReply | None = None
-        gate: _Gate | None = None
-        try:
-            # Held in monotonic time from here: neither signing nor waiting nor a step of a clock extends it.
-            deadline = self.clock.monotonic() + (job.send_by_ms - self.venue_clock.now_ms()) / 1_000
-            request, signed_at_ms = await self._sign_in_time(job)
-            gate = _Gate(self, job.is_open, deadline)
-            reply = await self._write(job, request, gate, signed_at_ms)
-        finally:
-            self._settle_order(job, permit, reply, was_sent=gate is not None and gate.was_passed)
-        self.health.answered(reply.elapsed_s, is_usable=is_usable(reply))
-        come_back_ms: int | None = None
-        if reply.status != 200:
-            come_back_ms = self._note_limits(reply, read_error(reply.status, reply.body), job.signer)
-        return Sent(reply, signed_at_ms, come_back_ms)
-
-    async def _permit(self, job: OrderJob) -> Permit:
-        """Take from both budgets, waiting no longer than the order may still leave."""
-        left_s = (job.send_by_ms - self.venue_clock.now_ms()) / 1_000
-        try:
-            permit = await self.budget.reserve(job.lane, job.call.weight, wait_s=left_s)
-        except RateLimited as error:
-            raise NotSent(error.code, error.message, retry_at_ms=error.retry_at_ms) from None
-        try:
-            self.counts.take(job.signer.account_id, job.count)
-        except RateLimited as error:
-            self.budget.give_back(permit)
-            raise NotSent(error.code, error.message, retry_at_ms=error.retry_at_ms) from None
-        return permit
-
-    async def _sign_in_time(self, job: OrderJob) -> tuple[HttpRequest, int]:
-        if not job.is_open():
-            raise NotSent("stopped", "The order was stopped before it was signed.")
-        request, signed_at_ms = await self._sign(job.call, job.signer, job.purpose, job.order_id, job.send_by_ms)
-        reached(Point.ORDER_SIGNED)
-        return request, signed_at_ms
-
-    async def _write(self, job: OrderJob, request: HttpRequest, gate: _Gate, signed_at_ms: int) -> HttpReply:
-        left_s = max((job.send_by_ms - signed_at_ms) / 1_000, 0.0)
-        usual = self.timeouts
-        timeouts = Timeouts(left_s, min(left_s, usual.connect_s), usual.first_byte_s, usual.whole_s)
-        try:
-            return await self.transport.request(request, before_write=gate, timeouts=timeouts, lane=job.lane)
-        except NotSent as error:
-            if error.code == "not_allowed":
-                raise NotSent(
-                    gate.reason,
-                    "The order was stopped directly before it would have left.",
-                    signed_at_ms=signed_at_ms,
-                    retry_at_ms=self.budget.blocked_until_ms,
-                ) from None
-            self.health.failed(error.code)
-            raise NotSent(error.code, error.message, signed_at_ms=signed_at_ms) from None
-        except AnswerLost as error:
-            self.health.failed("answer_lost")
-            raise OutcomeUnknown(
-                "answer_lost", f"The venue did not answer: {error.phase}.", signed_at_ms=signed_at_ms
-            ) from None
-
-    def _settle_order(self, job: OrderJob, permit: Permit, reply: HttpReply | None, *, was_sent: bool) -> None:
-        account_id = job.signer.account_id
-        if not was_sent:
-            self.budget.give_back(permit)
-            self.counts.settle(account_id, job.count, was_sent=False)
-            return
-        # "Successful order and cancel calls cost 0 request weight" (since 2026-04-02).
-        is_free = reply is not None and reply.status == 200
-        self.budget.settle(permit, is_free=is_free, stated=used_weight(reply) if reply is not None else None)
-        stated = [count_header(reply.headers.get(name)) for name in self.counts.header_names] if reply else []
-        self.counts.settle(account_id, job.count, was_sent=True, stated=stated)
-
     # --- shared ------------------------------------------------------------------------------------
 
-    async def _sign(
+    async def sign(
         self,
         call: WireCall,
         signer: Signer,
@@ -357,11 +222,12 @@ class Rest:
             return HttpRequest(call.method, call.path, headers, complete.encode("ascii")), timestamp_ms
         return HttpRequest(call.method, f"{call.path}?{complete}", (("X-MBX-APIKEY", api_key),)), timestamp_ms
 
-    def _demand_environment(self, signer: Signer) -> None:
+    def demand_environment(self, signer: Signer) -> None:
+        """Refuse to act for an account of another environment. Raises NotSent."""
         if signer.environment is not self.environment:
             raise NotSent("wrong_environment", "The account trades in another environment than this client.")
 
-    def _note_limits(self, reply: HttpReply, error: ApiError, signer: Signer | None) -> int | None:
+    def note_limits(self, reply: HttpReply, error: ApiError, signer: Signer | None) -> int | None:
         """Obey what an error answer says of limits; return when to come back (venue ms), if it says."""
         now_ms = self.venue_clock.now_ms()
         if error.code == -1021:
