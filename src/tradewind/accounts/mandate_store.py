@@ -14,10 +14,14 @@ from tradewind.accounts.store import account_row, accounts, credentials, mandate
 from tradewind.core.ids import AccountId, MandateId, SourceId, UserId
 from tradewind.core.mandate import Mandate, RiskLevel
 from tradewind.core.money import Asset
+from tradewind.infra import bulk
 from tradewind.infra.db import Tx
-from tradewind.infra.salvage import salvage
+from tradewind.infra.salvage import UNREADABLE, salvage
 
 _COLUMNS = [column.name for column in mandates.columns if column.name != "created_at"]
+_NAMES = ("id", "user_id", "account_id", "source_id", "is_enabled", "risk", *_COLUMNS[6:])
+_RISKS = {each.value: each for each in RiskLevel}
+assert sorted(_NAMES) == sorted(_COLUMNS)
 
 
 def insert_mandate(tx: Tx, mandate: Mandate, now: datetime) -> None:
@@ -112,6 +116,19 @@ def _damaged(tx: Tx, ids: Sequence[str]) -> list[Mandate]:
         )
         for row in tx.execute(select(*names).where(mandates.c.id.in_(list(ids))).order_by(mandates.c.id))
     ]
+
+
+def of_source(tx: Tx, source_id: SourceId) -> list[Mandate]:
+    """Read every mandate on a source, those switched off too, ordered by account; damaged ones as such."""
+    try:
+        found = list(map(_by_position, bulk.select_rows(tx, mandates, _NAMES, "source_id", [source_id])))
+    except UNREADABLE:
+        found = _all(tx, select(mandates).where(mandates.c.source_id == source_id))
+    return sorted(found, key=lambda each: each.account_id)
+
+
+def _by_position(row: Sequence[Any]) -> Mandate:
+    return Mandate(**dict(zip(_NAMES, row, strict=True)) | {"risk": _RISKS[row[5]]})
 
 
 def _values(mandate: Mandate) -> dict[str, Any]:

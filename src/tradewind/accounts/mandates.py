@@ -106,6 +106,10 @@ class Mandates:
         """
         return mandate_store.for_source(tx, source_id)
 
+    def list_for_source(self, tx: Tx, source_id: SourceId) -> list[Mandate]:
+        """As `load_for_source`, the mandates alone: for a fan-out."""
+        return mandate_store.of_source(tx, source_id)
+
     def _record(self, tx: Tx, actor: str, action: str, mandate: Mandate) -> None:
         details = {
             name: None if (value := getattr(mandate, name)) is None else str(value) for name in sorted(_CHANGEABLE)

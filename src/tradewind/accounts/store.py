@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -29,8 +30,9 @@ from tradewind.accounts.account import AccountRow, AccountStatus, CredentialRow,
 from tradewind.core.ids import AccountId, UserId
 from tradewind.core.instrument import Environment, VenueName
 from tradewind.core.money import Asset
+from tradewind.infra import bulk
 from tradewind.infra.db import Exact, Tx, UtcTime, metadata
-from tradewind.infra.salvage import salvage
+from tradewind.infra.salvage import UNREADABLE, salvage
 from tradewind.signer.service import StoredCredential
 from tradewind.venues.base import PermissionSource
 
@@ -158,7 +160,12 @@ def list_accounts(tx: Tx, user_id: UserId) -> list[AccountRow]:
 
 def accounts_with_ids(tx: Tx, account_ids: Sequence[AccountId]) -> list[AccountRow]:
     """Read these accounts of whomever: for the engine, never for a request of a user."""
-    return salvage(tx, account_columns().where(accounts.c.id.in_(account_ids)), accounts.c.id, account_row).found
+    try:
+        keys = {row[0]: row[1:] for row in bulk.select_rows(tx, credentials, _KEY_NAMES, "account_id", account_ids)}
+        rows = bulk.select_rows(tx, accounts, _ACCOUNT_NAMES, "id", account_ids)
+        return [_account(row, *keys.get(row[0], _NO_KEY)) for row in rows if row[6] != AccountStatus.DELETED.value]
+    except UNREADABLE:
+        return salvage(tx, account_columns().where(accounts.c.id.in_(account_ids)), accounts.c.id, account_row).found
 
 
 def all_accounts(tx: Tx) -> list[AccountRow]:
@@ -261,6 +268,51 @@ def stored_credentials(tx: Tx, account_ids: Sequence[AccountId]) -> Mapping[Acco
         )
         for row in tx.execute(query)
     }
+
+
+# As AccountRow takes them, with the rights in a row of their own.
+_ACCOUNT_NAMES = (
+    *("id", "user_id", "venue", "environment", "label", "venue_user_id", "status", "status_reason"),
+    *("permission_source", "can_read", "can_trade", "can_withdraw"),
+    *("last_ok_at", "credential_errors", "credential_version", "is_stand_in", "quote_asset", "max_order_quote"),
+    *("max_day_quote", "dry_run", "live_confirmed_at", "created_at", "rev"),
+)
+_KEY_NAMES = ("account_id", "id", "api_key_masked")
+_NO_KEY = (None, None)
+_ENVIRONMENTS = {each.value: each for each in Environment}
+_STATUSES = {each.value: each for each in AccountStatus}
+
+
+@lru_cache(maxsize=64)
+def _rights(source: str, can_read: bool, can_trade: bool, can_withdraw: bool) -> Rights:
+    return Rights(PermissionSource(source), can_read, can_trade, can_withdraw)
+
+
+def _account(row: Sequence[Any], credential_id: str | None, api_key_masked: str | None) -> AccountRow:
+    return AccountRow(
+        id=row[0],
+        user_id=row[1],
+        venue=row[2],
+        environment=_ENVIRONMENTS[row[3]],
+        label=row[4],
+        venue_user_id=row[5],
+        status=_STATUSES[row[6]],
+        status_reason=row[7],
+        rights=_rights(*row[8:12]),
+        last_ok_at=row[12],
+        credential_errors=row[13],
+        credential_version=row[14],
+        is_stand_in=row[15],
+        quote_asset=row[16],
+        max_order_quote=row[17],
+        max_day_quote=row[18],
+        dry_run=row[19],
+        live_confirmed_at=row[20],
+        created_at=row[21],
+        rev=row[22],
+        credential_id=credential_id,
+        api_key_masked=api_key_masked,
+    )
 
 
 def account_row(row: Row[Any]) -> AccountRow:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, and_, insert, or_, select, update
+from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, and_, insert, select, update
 
 from tradewind.billing.subscription import Subscription
 from tradewind.core.ids import UserId
 from tradewind.core.plan import Plan, PlanName
+from tradewind.infra import bulk
 from tradewind.infra.db import Tx, UtcTime, metadata
 
 plans = Table(
@@ -56,28 +57,20 @@ def insert_plan(tx: Tx, plan: Plan) -> None:
 
 
 def running_plans(tx: Tx, user_ids: Sequence[UserId], now: datetime) -> list[tuple[UserId, Plan]]:
-    """Read user and plan of every running subscription of these users, earliest start first, in one query."""
-    query = (
-        select(
-            subscriptions.c.user_id,
-            plans.c.name,
-            plans.c.release_delay_ms,
-            plans.c.weekly_entries,
-            plans.c.commission_bps,
-        )
-        .join(plans, plans.c.name == subscriptions.c.plan)
-        .where(
-            subscriptions.c.user_id.in_(user_ids),
-            subscriptions.c.status == "active",
-            subscriptions.c.starts_at <= now,
-            or_(subscriptions.c.ends_at.is_(None), subscriptions.c.ends_at > now),
-        )
-        .order_by(subscriptions.c.starts_at, subscriptions.c.id)
+    """Read user and plan of every running subscription of these users, earliest start first."""
+    rows = bulk.select_among(
+        tx,
+        subscriptions,
+        ("user_id", "plan"),
+        "user_id",
+        user_ids,
+        where="status = 'active' AND starts_at <= :starts_at AND (ends_at IS NULL OR ends_at > :ends_at)",
+        values={"starts_at": now, "ends_at": now},
+        order_by="starts_at, id",
     )
-    return [
-        (UserId(r.user_id), Plan(PlanName(r.name), r.release_delay_ms, r.weekly_entries, r.commission_bps))
-        for r in tx.execute(query)
-    ]
+    # A handful, and the same for everybody.
+    found = {plan.name.value: plan for plan in list_plans(tx)} if rows else {}
+    return [(UserId(user_id), found[name]) for user_id, name in rows]
 
 
 def insert_subscription(tx: Tx, row: Subscription) -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tradewind.bench import exits as exits_bench
+from tradewind.bench import journal as journal_bench
 from tradewind.bench import restart as restart_bench
 from tradewind.bench import suite
 from tradewind.bench import triggers as triggers_bench
@@ -61,6 +62,30 @@ def restart(
     for name, value in result.items():
         table.add_row(name.replace("_", " "), str(value))
     Console().print(table)
+
+
+@app.command()
+def journal(
+    accounts: Annotated[int, typer.Option(min=1, max=20_000, help="Accounts that follow the signals.")] = 1_000,
+    signals: Annotated[int, typer.Option(min=1, max=1_000, help="Signals, one after the other.")] = 10,
+    database: Annotated[str | None, typer.Option(help="Address of an empty database; left out: SQLite.")] = None,
+    profile: Annotated[str | None, typer.Option(help=f"Profile one part: {', '.join(journal_bench.PARTS)}.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Time the database's side of a fan-out part by part, without a network."""
+    log.configure(level="ERROR", as_json=True)
+    result = journal_bench.run(accounts, signals, database=database, profiled=profile)
+    if as_json:
+        typer.echo(json.dumps(result))
+        return
+    table = Table(title=f"{accounts:,} accounts, {result['database']}; us of CPU an order, of the thread that works")
+    for column in ("signal", *journal_bench.PARTS, "all"):
+        table.add_column(column, justify="right")
+    for row in result["rows"]:
+        figures = [*(row["cpu_us"][part] for part in journal_bench.PARTS), row["cpu_us_all"]]
+        table.add_row(str(row["signal"]), *(f"{each:,.0f}" for each in figures))
+    Console().print(table)
+    typer.echo(result.get("profile", ""))
 
 
 @app.command()

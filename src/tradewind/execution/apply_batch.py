@@ -77,10 +77,14 @@ class Batch:
             parts,
             record_store.booked_quotes(tx, filled),
         )
-        fill_ids = {fill.fill_id for each in outcomes for fill in each.fills}
-        if fill_ids:
-            accounts = {order.account_id for order in of_fills}
-            batch._known_fills = record_store.known_fills(tx, accounts, fill_ids)
+        at_venue = {
+            (order.venue, order.account_id, order.symbol, fill.venue_order_id)
+            for each in outcomes
+            if each.fills and each.order_id in orders
+            for order in (orders[each.order_id].order,)
+            for fill in each.fills
+        }
+        batch._known_fills = record_store.known_fills(tx, at_venue)
         return batch
 
     def fresh_fills(self, order: Order, seen: Sequence[VenueFill]) -> list[VenueFill]:

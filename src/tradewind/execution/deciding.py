@@ -15,24 +15,26 @@ from tradewind.core.ids import AccountId, DecisionId, IntentId, UserId
 from tradewind.core.instrument import Environment, Instrument, Traded, VenueName
 from tradewind.core.mandate import Follower, Mandate, passed_over
 from tradewind.core.money import Asset, Price
-from tradewind.core.order import IntentKind, Leg, Order, OrderState, OrderType, Side
+from tradewind.core.order import IntentKind, Leg, Order, OrderType, Side
 from tradewind.core.plan import day_start, release_at, week_start
 from tradewind.core.signal import Action, Signal
 from tradewind.core.sizing import Sized
 from tradewind.core.working import working_rows
-from tradewind.execution import store
+from tradewind.execution import exposure_store, store
 from tradewind.execution.exposure import Facts, exposure_of
 from tradewind.execution.intent_store import Intent
 from tradewind.execution.journal import DecidedAccount, new_order
 from tradewind.execution.roster import AccountFacts, Roster
 from tradewind.execution.stops import EPOCH_KEY
-from tradewind.execution.store import Stored
 from tradewind.infra.db import Tx
 from tradewind.infra.ids import Ids
-from tradewind.portfolio.holding import Holding
-from tradewind.portfolio.service import balances_of, open_lots
+from tradewind.portfolio.holding import OpenLot
+from tradewind.portfolio.service import lots_of_source, open_lots, quote_balances
 from tradewind.signals.service import is_superseded, last_close_at
 from tradewind.signals.timely import place_in_inbox
+
+# What the choice of a market depends on: venue, environment, base, preferred quote, the signal's quote.
+MarketKey = tuple[VenueName, Environment, Asset, Asset | None, Asset | None]
 
 
 class Quotes(Protocol):
@@ -102,21 +104,45 @@ class Decider:
         accounts = self.roster.facts(tx, wanted, now)
         ids = [account_id for account_id in wanted if account_id in accounts]
         seq = place_in_inbox(tx, signal.id)
+        versions = store.exposure_versions(tx, ids)
+        lots = lots_of_source(tx, signal.source_id, ids)
+        counted = [each for each in ids if accounts[each].plan.weekly_entries is not None]
+        capped = [each for each in ids if accounts[each].caps.max_day_quote is not None]
         return Facts(
             signal=signal,
             mandates=mandates,
             accounts=accounts,
-            versions=store.exposure_versions(tx, ids),
-            balances=balances_of(tx, ids),
-            lots=_by_account(open_lots(tx, account_ids=ids)),
-            undone=_by_owner(store.committed_spend(tx, ids)),
-            week=_by_owner(store.entries_since(tx, ids, min(week_start(now), day_start(now)))),
+            versions=versions,
+            balances=quote_balances(tx, ids, self._quote_assets(signal, accounts, mandates, lots)),
+            lots=lots,
+            bound=exposure_store.bound_entries(tx, ids),
             last_close_at=_superseded_at(tx, signal, seq),
             is_source_bound=is_source_bound,
             order=tuple(ids),
             signal_seq=seq,
             passed_over=self._passed_over(tx, found, accounts, now),
+            used=exposure_store.entries_used(tx, counted, week_start(now)),
+            spent=exposure_store.spent_since(tx, capped, day_start(now)),
         )
+
+    def _quote_assets(
+        self,
+        signal: Signal,
+        accounts: Mapping[AccountId, AccountFacts],
+        mandates: Mapping[AccountId, Mandate],
+        lots: Mapping[AccountId, Sequence[OpenLot]],
+    ) -> set[Asset]:
+        """What the markets are paid in that these accounts may trade, or hold something in."""
+        markets = {self.market_key(account, mandates.get(each), signal) for each, account in accounts.items()}
+        chosen = [self.quotes.find(*key) for key in markets]
+        held = {lot.quote for each in lots.values() for lot in each if lot.base == signal.base}
+        return held | {instrument.quote for instrument in chosen if instrument is not None}
+
+    @staticmethod
+    def market_key(account: AccountFacts, mandate: Mandate | None, signal: Signal) -> MarketKey:
+        """Return what an account's choice of a market depends on."""
+        preference = account.quote if mandate is None else mandate.quote_preference or account.quote
+        return account.venue, account.environment, signal.base, preference, signal.quote
 
     def _passed_over(
         self, tx: Tx, mandates: Sequence[Mandate], known: Mapping[AccountId, AccountFacts], now: datetime
@@ -157,7 +183,7 @@ class Decider:
         account = facts.accounts[account_id]
         mandate = facts.mandates.get(account_id)
         instrument = self._instrument(facts, account, mandate)
-        exposure = exposure_of(facts, account_id, instrument, now)
+        exposure = exposure_of(facts, account_id, instrument)
         candidate = self._candidate(facts, account, instrument, exposure)
         answer = decide(facts.signal, self.view, mandate, candidate, exposure, now=now, max_age_s=self.max_age_s)
         held = _held_markets(facts, account)
@@ -190,10 +216,7 @@ class Decider:
                 except NotFound:
                     # Its venue is away or switched off, or lists the market no more: the exit waits for it.
                     return None
-        preference = account.quote
-        if mandate is not None and mandate.quote_preference is not None:
-            preference = mandate.quote_preference
-        return self.quotes.find(account.venue, account.environment, signal.base, preference, signal.quote)
+        return self.quotes.find(*self.market_key(account, mandate, signal))
 
     def _candidate(
         self, facts: Facts, account: AccountFacts, instrument: Instrument | None, exposure: Exposure
@@ -307,17 +330,15 @@ def _held_markets(facts: Facts, account: AccountFacts) -> list[_Held]:
     if signal.action is not Action.CLOSE:
         return []
     found: dict[str, _Held] = {}
-    for holding in facts.lots.get(account.account_id, ()):
-        lot = holding.lot
-        if lot.source_id == signal.source_id and lot.base == signal.base:
-            found.setdefault(lot.symbol, _Held(holding.venue, lot.symbol, lot.base, lot.quote))
+    for lot in facts.lots.get(account.account_id, ()):
+        if lot.base == signal.base:
+            found.setdefault(lot.symbol, _Held(lot.venue, lot.symbol, lot.base, lot.quote))
     waiting: dict[str, _Held] = {}
-    for stored in facts.undone.get(account.account_id, ()):
-        order = stored.order
-        if order.source_id == signal.source_id and order.base == signal.base:
+    for entry in facts.bound.get(account.account_id, ()):
+        if entry.source_id == signal.source_id and entry.base == signal.base:
             # An entry that has not left is superseded by this close and will hold nothing.
-            among = waiting if order.state is OrderState.INTENDED else found
-            among.setdefault(order.symbol, _Held(order.venue, order.symbol, order.base, order.quote))
+            among = found if entry.has_left else waiting
+            among.setdefault(entry.symbol, _Held(entry.venue, entry.symbol, entry.base, entry.quote))
     return list((found or waiting).values())
 
 
@@ -353,17 +374,3 @@ def _decision_row(
         "working": working_rows(answer.working),
         "created_at": now,
     }
-
-
-def _by_account(holdings: Sequence[Holding]) -> dict[AccountId, list[Holding]]:
-    found: dict[AccountId, list[Holding]] = {}
-    for holding in holdings:
-        found.setdefault(holding.lot.account_id, []).append(holding)
-    return found
-
-
-def _by_owner(orders: Sequence[Stored]) -> dict[AccountId, list[Stored]]:
-    found: dict[AccountId, list[Stored]] = {}
-    for stored in orders:
-        found.setdefault(stored.order.account_id, []).append(stored)
-    return found

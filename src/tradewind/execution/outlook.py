@@ -115,15 +115,11 @@ class OutlookDesk:
 
     async def _confirm_prices(self, facts: Facts) -> None:
         wanted: dict[tuple[VenueName, Environment], set[str]] = {}
-        for account_id in facts.order:
-            account = facts.accounts[account_id]
-            mandate = facts.mandates.get(account_id)
-            preference = account.quote if mandate is None else mandate.quote_preference or account.quote
-            instrument = self.decider.quotes.find(
-                account.venue, account.environment, facts.signal.base, preference, facts.signal.quote
-            )
+        key_of = self.decider.market_key
+        for key in {key_of(facts.accounts[each], facts.mandates.get(each), facts.signal) for each in facts.order}:
+            instrument = self.decider.quotes.find(*key)
             if instrument is not None:
-                wanted.setdefault((account.venue, account.environment), set()).add(instrument.symbol)
+                wanted.setdefault(key[:2], set()).add(instrument.symbol)
         async with asyncio.TaskGroup() as tasks:
             for (venue, environment), symbols in wanted.items():
                 tasks.create_task(self._confirm(venue, environment, sorted(symbols)))

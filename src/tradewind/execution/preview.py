@@ -13,9 +13,9 @@ from tradewind.core.decision import Candidate, Place, Skip
 from tradewind.core.gate import Closed, gate
 from tradewind.core.ids import AccountId
 from tradewind.core.instrument import Instrument
-from tradewind.core.money import BPS, EXACT, NOTHING, ZERO, Price, plain
+from tradewind.core.money import BPS, EXACT, NOTHING, ZERO, Price, Quantity, plain
 from tradewind.core.order import GateKind
-from tradewind.core.signal import Action, Signal
+from tradewind.core.signal import Action
 from tradewind.core.skip import Lang, reason_text
 from tradewind.core.working import working_rows
 from tradewind.execution.journal import DecidedAccount
@@ -151,9 +151,9 @@ def _tell_size(
     entry = place.entry
     if entry is None:
         held = NOTHING
-        for holding in outlook.facts.lots.get(account_id, ()):
-            if _is_reached(outlook.signal, holding.lot.source_id, holding.lot.base):
-                held = held + holding.lot.quantity
+        for lot in outlook.facts.lots.get(account_id, ()):
+            if lot.base == outlook.signal.base:
+                held = held + Quantity(lot.quantity)
         shown.side, shown.quantity = "sell", str(held)
         amount = None if candidate.price is None else candidate.price.cost(held)
     else:
@@ -162,10 +162,6 @@ def _tell_size(
         amount = entry.spend.amount
     if amount is not None:
         shown.fee_estimate = _fee(amount, candidate.fee_bps, candidate.instrument, candidate.price)
-
-
-def _is_reached(signal: Signal, source_id: str | None, base: str) -> bool:
-    return source_id == signal.source_id and base == signal.base
 
 
 def _fee(amount: Decimal, fee_bps: int, instrument: Instrument | None, price: Price | None) -> str | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 from sqlalchemy import Row, func, insert, select, update
 
-from tradewind.core.ids import AccountId, OrderId, UserId
+from tradewind.core.ids import OrderId, UserId
 from tradewind.core.money import EXACT, ZERO
 from tradewind.core.order import IntentKind, OrderState
 from tradewind.execution.tables import decisions, fills, incidents, order_events, orders
@@ -51,12 +51,14 @@ def cancelled_by_us(tx: Tx, order_ids: Sequence[OrderId]) -> set[str]:
     return set(tx.execute(query).scalars())
 
 
-def known_fills(tx: Tx, account_ids: Iterable[AccountId], fill_ids: Iterable[str]) -> set[FillKey]:
-    """Return which fills with these ids are booked already on these accounts, by the table's own key."""
-    query = select(fills.c.venue, fills.c.account_id, fills.c.symbol, fills.c.venue_order_id, fills.c.fill_id).where(
-        fills.c.account_id.in_(list(account_ids)), fills.c.fill_id.in_(list(fill_ids))
-    )
-    return {(row[0], row[1], row[2], row[3], row[4]) for row in tx.execute(query)}
+def known_fills(tx: Tx, orders_at_venue: Collection[tuple[str, str, str, str]]) -> set[FillKey]:
+    """Return the booked fills of these orders, each named by venue, account, symbol and the venue's order id.
+
+    By the table's own key: the fills of one order, never those of everybody.
+    """
+    names = ("venue", "account_id", "symbol", "venue_order_id", "fill_id")
+    found = bulk.select_tuples(tx, fills, names, names[:4], orders_at_venue)
+    return {(row[0], row[1], row[2], row[3], row[4]) for row in found}
 
 
 def booked_quotes(tx: Tx, order_ids: Iterable[OrderId]) -> dict[OrderId, Decimal]:

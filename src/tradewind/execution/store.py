@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, or_, select
+from sqlalchemy import ColumnElement, Row, Select, TextClause, or_, select, text
 
 from tradewind.core.errors import NotFound
 from tradewind.core.ids import (
@@ -31,16 +31,17 @@ from tradewind.execution.order_rows import (
 from tradewind.execution.order_rows import Stored as Stored
 from tradewind.execution.order_rows import from_row as from_row
 from tradewind.execution.order_rows import is_readable as is_readable
-from tradewind.execution.tables import (
-    account_states,
-    orders,
-)
+from tradewind.execution.tables import IS_ENTRY, UNSETTLED, account_states, orders
 from tradewind.infra import bulk
 from tradewind.infra.db import Tx
 from tradewind.infra.salvage import salvage
 
 _ENDED_WORDS = tuple(sorted(state.value for state in ENDED))
-_ACCOUNT, _SYMBOL, _STATE = (NAMES.index(name) for name in ("account_id", "symbol", "state"))
+_ACCOUNT, _SYMBOL = (NAMES.index(name) for name in ("account_id", "symbol"))
+# As text, so that the partial indexes are found.
+_UNSETTLED = text(UNSETTLED)
+_IS_ENTRY = text(IS_ENTRY)
+_ORDERS = bulk.bare_select(orders, NAMES)
 
 
 class LaterRelease(NotFound):
@@ -50,21 +51,29 @@ class LaterRelease(NotFound):
 # --- orders ----------------------------------------------------------------------------------------
 
 
-def _readable(rows: Iterable[Row[Any]]) -> list[Stored]:
+def _readable(tx: Tx, query: Select[Any]) -> list[Stored]:
     """Read rows over many accounts; one of a later release is left out, and never stops the others."""
-    return [from_row(row) for row in rows if is_readable(row)]
+    rows = bulk.fetch(tx, orders, NAMES, query)
+    return [stored for row in rows if (stored := from_values_if_readable(row)) is not None]
 
 
-def _all_of(rows: Iterable[Row[Any]]) -> list[Stored]:
+def _all_of(tx: Tx, query: Select[Any]) -> list[Stored]:
     """Read the rows that one market's sells are counted from. Raises LaterRelease: a sum without one would be wrong."""
-    found = list(rows)
-    for row in found:
-        if not is_readable(row):
+    return _demanded(bulk.fetch(tx, orders, NAMES, query))
+
+
+def _demanded(rows: Iterable[Sequence[Any]]) -> list[Stored]:
+    found = []
+    for row in rows:
+        stored = from_values_if_readable(row)
+        if stored is None:
+            state = row[NAMES.index("state")]
             raise LaterRelease(
                 "order_of_later_release",
-                f"Order {row.id} was written by a later release ({row.state}); its market is left alone.",
+                f"Order {row[0]} was written by a later release ({state}); its market is left alone.",
             )
-    return [from_row(row) for row in found]
+        found.append(stored)
+    return found
 
 
 def list_unreadable(tx: Tx) -> list[Row[Any]]:
@@ -101,8 +110,8 @@ def find_orders(tx: Tx, ids: Iterable[OrderId], *, lock: bool = False) -> dict[O
 
 def find_by_client_id(tx: Tx, account_id: AccountId, client_order_id: str) -> Stored | None:
     """Read the order an account knows under a client id. Raises LaterRelease."""
-    query = select(orders).where(orders.c.account_id == account_id, orders.c.client_order_id == client_order_id)
-    return next(iter(_all_of(tx.execute(query))), None)
+    query = _ORDERS.where(orders.c.account_id == account_id, orders.c.client_order_id == client_order_id)
+    return next(iter(_all_of(tx, query)), None)
 
 
 def is_client_id_known(tx: Tx, user_id: UserId, client_order_id: str) -> bool:
@@ -120,36 +129,36 @@ def is_client_id_anywhere(tx: Tx, client_order_id: str) -> bool:
 def list_in_states(tx: Tx, states: Iterable[OrderState]) -> list[Stored]:
     """Read all orders in these states, oldest first; for the engine, across users."""
     words = [state.value for state in states]
-    query = select(orders).where(orders.c.state.in_(words)).order_by(orders.c.created_at, orders.c.id)
-    return _readable(tx.execute(query))
+    query = _ORDERS.where(orders.c.state.in_(words)).order_by(orders.c.created_at, orders.c.id)
+    return _readable(tx, query)
 
 
 def list_not_ended(tx: Tx, account_id: AccountId, symbol: str | None = None) -> list[Stored]:
     """Read an account's orders that have not ended."""
-    query = select(orders).where(orders.c.account_id == account_id, orders.c.state.not_in(_ENDED_WORDS))
+    query = _ORDERS.where(orders.c.account_id == account_id, _UNSETTLED, orders.c.state.not_in(_ENDED_WORDS))
     if symbol is not None:
         query = query.where(orders.c.symbol == symbol)
-    return _readable(tx.execute(query.order_by(orders.c.created_at, orders.c.id)))
+    return _readable(tx, query.order_by(orders.c.created_at, orders.c.id))
 
 
 def list_unsettled(tx: Tx, account_id: AccountId, symbol: str) -> list[Stored]:
     """Read an account's orders that have not ended, or of which not every fill is booked. Raises LaterRelease."""
-    query = select(orders).where(
+    query = _ORDERS.where(
         orders.c.account_id == account_id,
         orders.c.symbol == symbol,
-        or_(orders.c.state.not_in(_ENDED_WORDS), orders.c.executed != orders.c.booked),
+        _UNSETTLED,
     )
-    found = _all_of(tx.execute(query.order_by(orders.c.created_at, orders.c.id)))
+    found = _all_of(tx, query.order_by(orders.c.created_at, orders.c.id))
     return [stored for stored in found if not stored.order.is_ended or stored.lacks_fills]
 
 
 def list_unsettled_of(tx: Tx, account_id: AccountId) -> list[Stored]:
     """As `list_unsettled`, for all markets of an account. Raises LaterRelease."""
-    query = select(orders).where(
+    query = _ORDERS.where(
         orders.c.account_id == account_id,
-        or_(orders.c.state.not_in(_ENDED_WORDS), orders.c.executed != orders.c.booked),
+        _UNSETTLED,
     )
-    found = _all_of(tx.execute(query.order_by(orders.c.created_at, orders.c.id)))
+    found = _all_of(tx, query.order_by(orders.c.created_at, orders.c.id))
     return [stored for stored in found if not stored.order.is_ended or stored.lacks_fills]
 
 
@@ -157,91 +166,77 @@ def list_unsettled_at(tx: Tx, places: Collection[tuple[AccountId, str]]) -> list
     """As `list_unsettled`, for many accounts and markets at once. Raises LaterRelease."""
     if not places:
         return []
-    rows = bulk.select_where(
-        tx,
-        orders,
-        NAMES,
+    query = _ORDERS.where(
         orders.c.account_id.in_(sorted({account_id for account_id, _ in places})),
-        or_(orders.c.state.not_in(_ENDED_WORDS), orders.c.executed != orders.c.booked),
+        orders.c.symbol.in_(sorted({symbol for _, symbol in places})),
+        _UNSETTLED,
     )
-    found = [_demanded(row) for row in rows if (row[_ACCOUNT], row[_SYMBOL]) in places]
+    # What nobody can read at another place is not asked for here.
+    found = _demanded(row for row in bulk.fetch(tx, orders, NAMES, query) if (row[_ACCOUNT], row[_SYMBOL]) in places)
     unsettled = [stored for stored in found if not stored.order.is_ended or stored.lacks_fills]
     return sorted(unsettled, key=lambda stored: (stored.order.created_at, stored.order.id))
 
 
 def list_of_intents(tx: Tx, intent_ids: Sequence[IntentId], leg: Leg) -> list[Stored]:
     """Read all generations of one leg of these intents. Raises LaterRelease."""
-    rows = bulk.select_where(tx, orders, NAMES, orders.c.intent_id.in_(list(intent_ids)), orders.c.leg == leg.value)
-    return [_demanded(row) for row in rows]
-
-
-def _demanded(row: Sequence[Any]) -> Stored:
-    """Read an order by position. Raises LaterRelease."""
-    stored = from_values_if_readable(row)
-    if stored is None:
-        raise LaterRelease(
-            "order_of_later_release",
-            f"Order {row[0]} was written by a later release ({row[_STATE]}); its market is left alone.",
-        )
-    return stored
+    return _all_of(tx, _ORDERS.where(orders.c.intent_id.in_(list(intent_ids)), orders.c.leg == leg.value))
 
 
 def list_sells_after(tx: Tx, account_id: AccountId, symbol: str, since: datetime) -> list[Stored]:
     """Read an account's sells that have not ended, or ended at or after a time. Raises LaterRelease."""
-    query = select(orders).where(
+    query = _ORDERS.where(
         orders.c.account_id == account_id,
         orders.c.symbol == symbol,
         orders.c.side == Side.SELL.value,
         or_(orders.c.state.not_in(_ENDED_WORDS), orders.c.ended_at >= since),
     )
-    return _all_of(tx.execute(query))
+    return _all_of(tx, query)
 
 
 def list_overdue(tx: Tx, before: datetime, legs: Iterable[Leg] = Leg) -> list[Order]:
     """Read orders of these legs that stand INTENDED although their release time passed before a time."""
-    query = select(orders).where(
+    query = _ORDERS.where(
         orders.c.state == OrderState.INTENDED.value,
         orders.c.release_at < before,
         orders.c.leg.in_([leg.value for leg in legs]),
     )
-    return [each.order for each in _readable(tx.execute(query.order_by(orders.c.release_at, orders.c.id).limit(5_000)))]
+    return [each.order for each in _readable(tx, query.order_by(orders.c.release_at, orders.c.id).limit(5_000))]
 
 
 def list_lacking_fills(tx: Tx) -> list[Stored]:
     """Read orders of which the venue stated more than we hold fills for."""
     # Text columns are compared for inequality only; the size is judged in Decimal.
-    query = select(orders).where(orders.c.executed != orders.c.booked)
-    return [stored for stored in _readable(tx.execute(query)) if stored.lacks_fills]
+    query = _ORDERS.where(_UNSETTLED, orders.c.executed != orders.c.booked)
+    return [stored for stored in _readable(tx, query) if stored.lacks_fills]
 
 
 def list_of_intent(tx: Tx, intent_id: IntentId) -> list[Stored]:
     """Read all legs and generations of an intent. Raises LaterRelease."""
-    query = select(orders).where(orders.c.intent_id == intent_id).order_by(orders.c.leg, orders.c.generation)
-    return _all_of(tx.execute(query))
+    query = _ORDERS.where(orders.c.intent_id == intent_id).order_by(orders.c.leg, orders.c.generation)
+    return _all_of(tx, query)
 
 
 def list_of_lot(tx: Tx, lot_id: str) -> list[Stored]:
     """Read all protective and exit orders that name a lot. Raises LaterRelease."""
-    query = select(orders).where(orders.c.lot_id == lot_id).order_by(orders.c.created_at, orders.c.id)
-    return _all_of(tx.execute(query))
+    query = _ORDERS.where(orders.c.lot_id == lot_id).order_by(orders.c.created_at, orders.c.id)
+    return _all_of(tx, query)
 
 
 def list_of_lots(tx: Tx, lot_ids: Sequence[str], legs: Iterable[Leg]) -> list[Stored]:
     """Read all orders of some legs that name one of these lots, oldest first. Raises LaterRelease."""
-    words = [leg.value for leg in legs]
-    rows = bulk.select_where(tx, orders, NAMES, orders.c.lot_id.in_(list(lot_ids)), orders.c.leg.in_(words))
-    return sorted(map(_demanded, rows), key=lambda stored: (stored.order.created_at, stored.order.id))
+    query = _ORDERS.where(orders.c.lot_id.in_(list(lot_ids)), orders.c.leg.in_([leg.value for leg in legs]))
+    return _all_of(tx, query.order_by(orders.c.created_at, orders.c.id))
 
 
 def list_entries_undone(tx: Tx, source_id: SourceId, base: Asset) -> list[Stored]:
     """Read entries of a source in an asset that have not ended, or whose fills are not all booked."""
-    query = select(orders).where(
+    query = _ORDERS.where(
         orders.c.source_id == source_id,
         orders.c.base == base,
-        orders.c.leg == Leg.ENTRY.value,
-        or_(orders.c.state.not_in(_ENDED_WORDS), orders.c.executed != orders.c.booked),
+        _IS_ENTRY,
+        _UNSETTLED,
     )
-    found = _readable(tx.execute(query))
+    found = _readable(tx, query)
     return [stored for stored in found if not stored.order.is_ended or stored.lacks_fills]
 
 
@@ -271,27 +266,25 @@ def list_of_user(
     tx: Tx, user_id: UserId, *, is_open: bool | None, limit: int, before: datetime | None = None
 ) -> list[Stored]:
     """Read a user's orders, newest first."""
-    query = select(orders).where(orders.c.user_id == user_id)
+    query = _ORDERS.where(orders.c.user_id == user_id)
     if is_open is not None:
         words = orders.c.state.not_in(_ENDED_WORDS) if is_open else orders.c.state.in_(_ENDED_WORDS)
         query = query.where(words)
     if before is not None:
         query = query.where(orders.c.created_at < before)
     query = query.order_by(orders.c.created_at.desc(), orders.c.id.desc()).limit(limit)
-    return _readable(tx.execute(query))
+    return _readable(tx, query)
 
 
 def find_of_user(tx: Tx, user_id: UserId, order_id: str) -> Stored | None:
     """Read one order of a user; another user's id finds nothing."""
-    query = select(orders).where(orders.c.id == order_id, orders.c.user_id == user_id)
-    return next(iter(_readable(tx.execute(query))), None)
+    query = _ORDERS.where(orders.c.id == order_id, orders.c.user_id == user_id)
+    return next(iter(_readable(tx, query)), None)
 
 
 def committed_spend(tx: Tx, account_ids: Sequence[AccountId]) -> list[Stored]:
     """Read entries not ended or not fully booked, BLIND included, of these accounts: they bind money."""
-    found = _entries_where(
-        tx, account_ids, or_(orders.c.state.not_in(_ENDED_WORDS), orders.c.executed != orders.c.booked)
-    )
+    found = _entries_where(tx, account_ids, _UNSETTLED)
     return [stored for stored in found if not stored.order.is_ended or stored.lacks_fills]
 
 
@@ -301,11 +294,12 @@ def entries_since(tx: Tx, account_ids: Sequence[AccountId], since: datetime) -> 
     return _entries_where(tx, account_ids, orders.c.created_at >= since, orders.c.state.not_in(not_taken))
 
 
-def _entries_where(tx: Tx, account_ids: Sequence[AccountId], *conditions: ColumnElement[bool]) -> list[Stored]:
+def _entries_where(
+    tx: Tx, account_ids: Sequence[AccountId], *conditions: ColumnElement[bool] | TextClause
+) -> list[Stored]:
     """Read entries of many accounts; those of a later release are left out, and never stop the others."""
-    mine = (orders.c.account_id.in_(list(account_ids)), orders.c.leg == Leg.ENTRY.value)
-    rows = bulk.select_where(tx, orders, NAMES, *mine, *conditions)
-    return [stored for row in rows if (stored := from_values_if_readable(row)) is not None]
+    mine = (orders.c.account_id.in_(list(account_ids)), _IS_ENTRY)
+    return _readable(tx, _ORDERS.where(*mine, *conditions))
 
 
 # --- account versions ------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from sqlalchemy import (
 
 from tradewind.core.ids import UserId
 from tradewind.identity.people import ApiToken, Session, User
+from tradewind.infra import bulk
 from tradewind.infra.db import Tx, UtcTime, metadata
 from tradewind.web.principal import Role, Scope
 
@@ -71,6 +72,13 @@ api_tokens = Table(
 )
 
 
+# As User takes them.
+_USER_NAMES = (
+    *("id", "email", "name", "password_hash", "role", "language", "status", "suspended_until", "suspended_reason"),
+    *("created_at", "preferred_venue"),
+)
+_ROLES = {role.value: role for role in Role}
+
 # --- people ---
 
 
@@ -101,7 +109,8 @@ def list_users(tx: Tx, *, after_id: str | None, limit: int) -> list[User]:
 
 def users_with_ids(tx: Tx, user_ids: Sequence[UserId]) -> list[User]:
     """Read these people in one query."""
-    return [_user(row) for row in tx.execute(select(users).where(users.c.id.in_(user_ids)))]
+    rows = bulk.select_rows(tx, users, _USER_NAMES, "id", user_ids)
+    return list(map(_person, rows))
 
 
 def update_standing(tx: Tx, user_id: UserId, *, status: str, until: datetime | None, reason: str | None) -> None:
@@ -228,6 +237,13 @@ def _user(row: Row[Any]) -> User:
         row.suspended_reason,
         row.created_at,
         row.preferred_venue,
+    )
+
+
+def _person(row: Sequence[Any]) -> User:
+    """Build the value from `_USER_NAMES`."""
+    return User(
+        row[0], row[1], row[2], row[3], _ROLES[row[4]], row[5], row[6], row[7], row[8], row[9], preferred_venue=row[10]
     )
 
 

@@ -8,14 +8,15 @@ and a read whose list of keys is ONE parameter, so that its text is the same how
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
 import psycopg
-from sqlalchemy import ColumnElement, Table, select, type_coerce
+from sqlalchemy import Select, Table, select, type_coerce
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import NullType
 
@@ -93,9 +94,114 @@ def select_rows(
     return _converted(found, converts)
 
 
-def select_where(tx: Tx, table: Table, names: Sequence[str], *conditions: ColumnElement[bool]) -> list[Row]:
-    """Read the named columns of the rows for which all conditions hold, in no order."""
-    query = select(*_bare_columns(table, tuple(names))).where(*conditions)
+def select_among(
+    tx: Tx,
+    table: Table,
+    names: Sequence[str],
+    key: str,
+    keys: Iterable[str],
+    *,
+    where: str,
+    values: Mapping[str, Any] | None = None,
+    order_by: str | None = None,
+    index: str | None = None,
+) -> list[Row]:
+    """As `select_rows`, for rows that also meet a condition: its own words, so that a partial index is found by them.
+
+    The condition names values as `:column`, each compared with that column. `index` is the one to use at SQLite,
+    which knows nothing of how few rows a partial one has.
+    """
+    wanted = list(keys)
+    if not wanted:
+        return []
+    dialect = tx.dialect.name
+    among, bound = _bound_condition(table, where, values or {}, dialect)
+    order = f" ORDER BY {order_by}" if order_by else ""
+    source = f"{table.name} INDEXED BY {index}" if index and dialect == "sqlite" else table.name
+    statement = f"SELECT {', '.join(names)} FROM {source} WHERE {_among_of(key, dialect)} AND {among}{order}"  # noqa: S608 - our own words
+    found = tx.exec_driver_sql(statement, (_keys(wanted, dialect), *bound)).fetchall()
+    return _converted(found, _readers(table, tuple(names), dialect))
+
+
+def group_among(
+    tx: Tx,
+    table: Table,
+    figure: str,
+    key: str,
+    keys: Iterable[str],
+    *,
+    where: str = "true",
+    values: Mapping[str, Any] | None = None,
+    reads_as: str | None = None,
+) -> list[tuple[str, Any]]:
+    """Read one figure (count(*), max(at)) for each key that has rows; `reads_as` names the column it is a value of."""
+    wanted = list(keys)
+    if not wanted:
+        return []
+    dialect = tx.dialect.name
+    among, bound = _bound_condition(table, where, values or {}, dialect)
+    statement = f"SELECT {key}, {figure} FROM {table.name} WHERE {_among_of(key, dialect)} AND {among} GROUP BY {key}"  # noqa: S608 - as above
+    found = tx.exec_driver_sql(statement, (_keys(wanted, dialect), *bound)).fetchall()
+    read = None if reads_as is None else _reader(table, reads_as, dialect)
+    return [(row[0], row[1] if read is None else read(row[1])) for row in found]
+
+
+_NAMED = re.compile(r":([a-z_]+)")
+
+
+def _bound_condition(table: Table, where: str, values: Mapping[str, Any], dialect: str) -> tuple[str, list[Any]]:
+    names = _NAMED.findall(where)
+    bound = [(_writer(table, name, dialect) or _same)(values[name]) for name in names]
+    return _NAMED.sub(_mark(dialect), where), bound
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _keys(wanted: Sequence[str], dialect: str) -> Any:
+    return json.dumps(wanted) if dialect == "sqlite" else wanted
+
+
+def _among_of(key: str, dialect: str) -> str:
+    return _among(key, is_sqlite=dialect == "sqlite")
+
+
+def select_tuples(
+    tx: Tx, table: Table, names: Sequence[str], keys: Sequence[str], wanted: Collection[tuple[str, ...]]
+) -> list[Row]:
+    """Read the named columns of the rows whose `keys` (text columns) together are among the wanted, in no order.
+
+    Row by row through an index that begins with them: a list for each column would ask for every combination.
+    """
+    if not wanted:
+        return []
+    dialect = tx.dialect.name
+    columns = ", ".join(f"found.{name}" for name in names)
+    if dialect == "sqlite":
+        joined = " AND ".join(
+            f"found.{key} = json_extract(wanted.value, '$[{place}]')" for place, key in enumerate(keys)
+        )
+        # CROSS JOIN keeps the order: what is wanted is walked, and the rows are looked up.
+        statement = f"SELECT {columns} FROM json_each(?) AS wanted CROSS JOIN {table.name} AS found ON {joined}"  # noqa: S608 - our own words
+        parameters: tuple[Any, ...] = (json.dumps(list(wanted)),)
+    else:
+        lists = ", ".join(["%s::text[]"] * len(keys))
+        joined = " AND ".join(f"found.{key} = wanted.{key}" for key in keys)
+        source = f"unnest({lists}) AS wanted ({', '.join(keys)}) JOIN {table.name} AS found ON {joined}"
+        statement = f"SELECT {columns} FROM {source}"  # noqa: S608 - as above
+        parameters = tuple(list(values) for values in zip(*wanted, strict=True))
+    found = tx.exec_driver_sql(statement, parameters).fetchall()
+    return _converted(found, _readers(table, tuple(names), dialect))
+
+
+def bare_select(table: Table, names: Sequence[str]) -> Select[Any]:
+    """Begin a question for the named columns, to be answered by `fetch`."""
+    return select(*_bare_columns(table, tuple(names)))
+
+
+def fetch(tx: Tx, table: Table, names: Sequence[str], query: Select[Any]) -> list[Row]:
+    """Answer a question that `bare_select` began with the same table and names."""
     return _converted(tx.execute(query).fetchall(), _readers(table, tuple(names), tx.dialect.name))
 
 

@@ -25,7 +25,7 @@ T = TypeVar("T")
 _SHOWN_MAX = 20
 
 # What reading a value can raise: words nobody knows, numbers that are none, JSON that is none, rules that are broken.
-_UNREADABLE = (ValueError, LookupError, TypeError, ArithmeticError, msgspec.MsgspecError, InvalidInput)
+UNREADABLE = (ValueError, LookupError, TypeError, ArithmeticError, msgspec.MsgspecError, InvalidInput)
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ def salvage(tx: Tx, query: Select[Any], key: Column[Any], read: Callable[[Row[An
     """Read every row of a query that can be read; `key` names a row and is itself always readable."""
     try:
         return Salvaged([read(row) for row in tx.execute(query)])
-    except _UNREADABLE:
+    except UNREADABLE:
         return _one_by_one(tx, query, key, read)
 
 
@@ -52,7 +52,7 @@ def _one_by_one(tx: Tx, query: Select[Any], key: Column[Any], read: Callable[[Ro
         names = parts.pop()
         try:
             result.found += [read(row) for row in tx.execute(query.where(key.in_(names)))]
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             if len(names) == 1:
                 result.broken[names[0]] = type(error).__name__
             else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 from tradewind.core.ids import AccountId, UserId
 from tradewind.core.instrument import Environment, VenueName
@@ -53,6 +54,18 @@ class Holding:
             watched_ms=watched_ms,
             rev=self.rev + 1,
         )
+
+
+class OpenLot(NamedTuple):
+    """What a decision looks at of an open lot: what is left of it, and what that cost in quote."""
+
+    account_id: AccountId
+    venue: VenueName
+    symbol: str
+    base: Asset
+    quote: Asset
+    quantity: Decimal
+    cost_quote: Decimal
 
 
 @dataclass(frozen=True, slots=True)

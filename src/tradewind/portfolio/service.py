@@ -5,7 +5,7 @@ A fill is booked once; the journal's unique key on fills sees to that before any
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -13,13 +13,13 @@ from typing import Any
 
 from tradewind.core.ids import AccountId, FillId, LotId, OrderId, SignalId, SourceId, UserId
 from tradewind.core.instrument import Environment, VenueName
-from tradewind.core.money import Asset, Price, Quantity, plain
+from tradewind.core.money import ZERO, Asset, Price, Quantity, plain
 from tradewind.core.position import Fill, Lot, Sale, apply_fill, split_sell, taken_outside
 from tradewind.core.protection import PositionState
 from tradewind.infra.db import Tx
 from tradewind.infra.ids import Ids
 from tradewind.portfolio import store
-from tradewind.portfolio.holding import Held, Holding
+from tradewind.portfolio.holding import Held, Holding, OpenLot
 from tradewind.venues.base import AssetBalance
 
 # Shown average prices are cut to the finest tick any venue has; the exact figure stays in the database.
@@ -133,7 +133,7 @@ class Portfolio:
             holding = store.find_lots(tx, [scope.lot_id], lock=lock).get(scope.lot_id)
             return [] if holding is None or holding.closed_at is not None else [holding]
         found = store.list_open(
-            tx, account_ids=[scope.account_id], symbol=scope.symbol, source_id=scope.source_id, lock=lock
+            tx, account_ids=[scope.account_id], symbols=[scope.symbol], source_id=scope.source_id, lock=lock
         )
         return [holding for holding in found if scope.includes(holding.lot)]
 
@@ -175,17 +175,45 @@ def balances_of(tx: Tx, account_ids: Sequence[AccountId]) -> Mapping[AccountId, 
     return found
 
 
+def quote_balances(
+    tx: Tx, account_ids: Sequence[AccountId], assets: Iterable[Asset]
+) -> Mapping[AccountId, Mapping[Asset, Held]]:
+    """Read what accounts have in a few assets; one that was read and has nothing of an asset has 0 of it."""
+    wanted = sorted(set(assets))
+    found: dict[AccountId, dict[Asset, Held]] = {}
+    for held in store.balances_in(tx, account_ids, wanted):
+        found.setdefault(held.account_id, {})[held.asset] = held
+    lacking = [each for each in account_ids if len(found.get(each, ())) < len(wanted)]
+    for account_id, at in store.balances_read_at(tx, lacking).items():
+        known = found.setdefault(account_id, {})
+        for asset in wanted:
+            known.setdefault(asset, Held(account_id, asset, ZERO, ZERO, at))
+    return found
+
+
+def lots_of_source(
+    tx: Tx, source_id: SourceId, account_ids: Sequence[AccountId]
+) -> Mapping[AccountId, Sequence[OpenLot]]:
+    """Read what a source's open lots hold, by account, oldest first."""
+    found: dict[AccountId, list[OpenLot]] = {}
+    for lot in store.lots_of_source(tx, source_id, account_ids):
+        found.setdefault(lot.account_id, []).append(lot)
+    return found
+
+
 def open_lots(
     tx: Tx,
     *,
     account_ids: Iterable[AccountId] | None = None,
     symbol: str | None = None,
+    symbols: Collection[str] | None = None,
     source_id: SourceId | None = None,
     base: Asset | None = None,
     lock: bool = False,
 ) -> list[Holding]:
     """Read open lots, oldest first, across users: for the engine. `lock` holds the rows (PostgreSQL)."""
-    return store.list_open(tx, account_ids=account_ids, symbol=symbol, source_id=source_id, base=base, lock=lock)
+    wanted = symbols if symbol is None else [symbol]
+    return store.list_open(tx, account_ids=account_ids, symbols=wanted, source_id=source_id, base=base, lock=lock)
 
 
 def find_lot(tx: Tx, lot_id: LotId) -> Holding | None:

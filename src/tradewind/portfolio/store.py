@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -16,6 +16,7 @@ from sqlalchemy import (
     Index,
     Integer,
     Row,
+    Select,
     String,
     Table,
     Text,
@@ -24,17 +25,20 @@ from sqlalchemy import (
     delete,
     insert,
     select,
+    text,
     update,
 )
 
-from tradewind.core.ids import AccountId, LotId, OrderId, SignalId, SourceId, UserId
-from tradewind.core.instrument import Environment, VenueName
+from tradewind.core.ids import AccountId, LotId, OrderId, SourceId, UserId
+from tradewind.core.instrument import Environment
 from tradewind.core.money import Asset, Money, Price, Quantity
 from tradewind.core.position import Lot, Sale
 from tradewind.infra import bulk
 from tradewind.infra.db import Exact, Tx, UtcTime, metadata
-from tradewind.portfolio.holding import Held, Holding
+from tradewind.portfolio.holding import Held, Holding, OpenLot
 
+# In the words of the queries, or the partial index is not found.
+_IS_OPEN = {"sqlite": "is_open IS 1", "postgresql": "is_open IS true"}
 _AUTO = BigInteger().with_variant(Integer(), "sqlite")
 
 lots = Table(
@@ -75,7 +79,14 @@ lots = Table(
     Column("watched_ms", BigInteger, nullable=False, server_default="0"),
     Index("ix_lots_open", "is_open", "account_id", "symbol"),
     Index("ix_lots_user_id_opened_at", "user_id", "opened_at"),
-    Index("ix_lots_source_id_base", "source_id", "base"),
+    # Open ones only: a close asks for them, and what was sold long ago is most of the table.
+    Index(
+        "ix_lots_open_of_source",
+        "source_id",
+        "base",
+        sqlite_where=text(_IS_OPEN["sqlite"]),
+        postgresql_where=text(_IS_OPEN["postgresql"]),
+    ),
 )
 
 sales = Table(
@@ -114,6 +125,21 @@ balances = Table(
     Column("locked", Exact, nullable=False),
     Column("at", UtcTime, nullable=False),
 )
+
+
+# As _holding reads them.
+_LOT_NAMES = (
+    *("id", "account_id", "symbol", "base", "quote", "entry_order_id", "opened_at", "source_id", "signal_id"),
+    *("signal_seq", "quantity", "cost_quote", "bought_quantity", "bought_quote", "fees_other", "stop", "target"),
+    *("trailing_bps", "peak", "time_exit_at", "user_id", "venue", "environment", "state", "state_reason"),
+    *("closed_at", "rev", "state_since", "naked_ms", "watched_ms"),
+)
+_LOTS = bulk.bare_select(lots, _LOT_NAMES)
+_ENVIRONMENTS = {each.value: each for each in Environment}
+
+
+def _rows(tx: Tx, query: Select[Any]) -> list[bulk.Row]:
+    return bulk.fetch(tx, lots, _LOT_NAMES, query)
 
 
 def write_holdings(tx: Tx, new: Sequence[Holding], changed: Sequence[Holding]) -> None:
@@ -170,8 +196,8 @@ def find_by_entries(tx: Tx, entry_order_ids: Iterable[OrderId]) -> dict[OrderId,
     found = bulk.select_rows(tx, lots, ("entry_order_id",), "entry_order_id", entry_order_ids)
     if not found:
         return {}
-    query = select(lots).where(lots.c.entry_order_id.in_([row[0] for row in found]))
-    return {holding.lot.entry_order_id: holding for holding in map(_holding, tx.execute(query))}
+    query = _LOTS.where(lots.c.entry_order_id.in_([row[0] for row in found]))
+    return {holding.lot.entry_order_id: holding for holding in map(_holding, _rows(tx, query))}
 
 
 def find_lot(tx: Tx, lot_id: str) -> Holding | None:
@@ -181,8 +207,8 @@ def find_lot(tx: Tx, lot_id: str) -> Holding | None:
 
 def find_lots(tx: Tx, lot_ids: Iterable[str], *, lock: bool = False) -> dict[LotId, Holding]:
     """Read lots by id; `lock` holds the rows for this transaction (PostgreSQL)."""
-    query = select(lots).where(lots.c.id.in_(list(lot_ids))).order_by(lots.c.id)
-    found = [_holding(row) for row in tx.execute(query.with_for_update() if lock else query)]
+    query = _LOTS.where(lots.c.id.in_(list(lot_ids))).order_by(lots.c.id)
+    found = [_holding(row) for row in _rows(tx, query.with_for_update() if lock else query)]
     return {holding.lot.id: holding for holding in found}
 
 
@@ -190,36 +216,36 @@ def list_open(
     tx: Tx,
     *,
     account_ids: Iterable[AccountId] | None = None,
-    symbol: str | None = None,
+    symbols: Collection[str] | None = None,
     source_id: SourceId | None = None,
     base: Asset | None = None,
     lock: bool = False,
 ) -> list[Holding]:
     """Read open lots, oldest first; for the engine, across users. `lock` holds the rows (PostgreSQL)."""
-    query = select(lots).where(lots.c.is_open.is_(True))
+    query = _LOTS.where(lots.c.is_open.is_(True))
     if account_ids is not None:
         query = query.where(lots.c.account_id.in_(list(account_ids)))
-    if symbol is not None:
-        query = query.where(lots.c.symbol == symbol)
+    if symbols is not None:
+        query = query.where(lots.c.symbol.in_(list(symbols)))
     if source_id is not None:
         query = query.where(lots.c.source_id == source_id)
     if base is not None:
         query = query.where(lots.c.base == base)
     query = query.order_by(lots.c.opened_at, lots.c.id)
-    return [_holding(row) for row in tx.execute(query.with_for_update() if lock else query)]
+    return [_holding(row) for row in _rows(tx, query.with_for_update() if lock else query)]
 
 
 def list_all(tx: Tx) -> list[Holding]:
     """Read every lot, closed ones too; for reports."""
-    return [_holding(row) for row in tx.execute(select(lots).order_by(lots.c.opened_at, lots.c.id))]
+    return [_holding(row) for row in _rows(tx, _LOTS.order_by(lots.c.opened_at, lots.c.id))]
 
 
 def list_of_user(tx: Tx, user_id: UserId, *, is_open: bool, limit: int, since: datetime | None = None) -> list[Holding]:
     """Read a user's lots, newest first."""
-    query = select(lots).where(lots.c.user_id == user_id, lots.c.is_open.is_(is_open))
+    query = _LOTS.where(lots.c.user_id == user_id, lots.c.is_open.is_(is_open))
     if since is not None:
         query = query.where(lots.c.opened_at >= since)
-    return [_holding(row) for row in tx.execute(query.order_by(lots.c.opened_at.desc()).limit(limit))]
+    return [_holding(row) for row in _rows(tx, query.order_by(lots.c.opened_at.desc()).limit(limit))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +303,46 @@ def put_balances(tx: Tx, user_id: UserId, held: Sequence[Held]) -> None:
         )
 
 
+def lots_of_source(tx: Tx, source_id: SourceId, account_ids: Iterable[AccountId]) -> list[OpenLot]:
+    """Read what a source's open lots hold on these accounts, oldest first; for a fan-out, by position."""
+    where = f"{_IS_OPEN[tx.dialect.name]} AND source_id = :source_id"
+    names = ("account_id", "venue", "symbol", "base", "quote", "quantity", "cost_quote")
+    rows = bulk.select_among(
+        tx,
+        lots,
+        names,
+        "account_id",
+        account_ids,
+        where=where,
+        values={"source_id": source_id},
+        order_by="opened_at, id",
+    )
+    return list(map(OpenLot._make, rows))
+
+
+def balances_in(tx: Tx, account_ids: Iterable[AccountId], assets: Sequence[Asset]) -> list[Held]:
+    """Read balances in a few assets; for a fan-out, by position."""
+    found: list[Held] = []
+    for asset in assets:
+        rows = bulk.select_among(
+            tx,
+            balances,
+            ("account_id", "asset", "free", "locked", "at"),
+            "account_id",
+            account_ids,
+            where="asset = :asset",
+            values={"asset": asset},
+        )
+        found += [Held(*row) for row in rows]
+    return found
+
+
+def balances_read_at(tx: Tx, account_ids: Iterable[AccountId]) -> dict[AccountId, datetime]:
+    """Read when the newest balance of each account was told; one that was never read is missing."""
+    rows = bulk.group_among(tx, balances, "max(at)", "account_id", account_ids, reads_as="at")
+    return {AccountId(account_id): at for account_id, at in rows}
+
+
 def list_balances(tx: Tx, account_ids: Iterable[AccountId], asset: Asset | None = None) -> list[Held]:
     """Read balances of accounts; for the engine, across users."""
     query = select(balances).where(balances.c.account_id.in_(list(account_ids)))
@@ -332,41 +398,42 @@ def _lot_row(holding: Holding) -> Mapping[str, Any]:
     }
 
 
-def _holding(row: Row[Any]) -> Holding:
+def _holding(row: Sequence[Any]) -> Holding:
+    """Read a lot from `_LOT_NAMES`."""
     lot = Lot(
-        id=LotId(row.id),
-        account_id=AccountId(row.account_id),
-        symbol=row.symbol,
-        base=Asset(row.base),
-        quote=Asset(row.quote),
-        entry_order_id=OrderId(row.entry_order_id),
-        opened_at=row.opened_at,
-        source_id=None if row.source_id is None else SourceId(row.source_id),
-        signal_id=None if row.signal_id is None else SignalId(row.signal_id),
-        signal_seq=row.signal_seq,
-        quantity=Quantity(row.quantity),
-        cost_quote=row.cost_quote,
-        bought_quantity=Quantity(row.bought_quantity),
-        bought_quote=row.bought_quote,
-        fees_other=_fees(row.fees_other),
-        stop=None if row.stop is None else Price(row.stop),
-        target=None if row.target is None else Price(row.target),
-        trailing_bps=row.trailing_bps,
-        peak=None if row.peak is None else Price(row.peak),
-        time_exit_at=row.time_exit_at,
+        id=row[0],
+        account_id=row[1],
+        symbol=row[2],
+        base=row[3],
+        quote=row[4],
+        entry_order_id=row[5],
+        opened_at=row[6],
+        source_id=row[7],
+        signal_id=row[8],
+        signal_seq=row[9],
+        quantity=Quantity(row[10]),
+        cost_quote=row[11],
+        bought_quantity=Quantity(row[12]),
+        bought_quote=row[13],
+        fees_other=_fees(row[14]),
+        stop=None if row[15] is None else Price(row[15]),
+        target=None if row[16] is None else Price(row[16]),
+        trailing_bps=row[17],
+        peak=None if row[18] is None else Price(row[18]),
+        time_exit_at=row[19],
     )
     return Holding(
         lot=lot,
-        user_id=UserId(row.user_id),
-        venue=VenueName(row.venue),
-        environment=Environment(row.environment),
-        state=row.state,
-        state_reason=row.state_reason,
-        closed_at=row.closed_at,
-        rev=row.rev,
-        state_since=row.state_since or row.opened_at,
-        naked_ms=row.naked_ms,
-        watched_ms=row.watched_ms,
+        user_id=row[20],
+        venue=row[21],
+        environment=_ENVIRONMENTS[row[22]],
+        state=row[23],
+        state_reason=row[24],
+        closed_at=row[25],
+        rev=row[26],
+        state_since=row[27] or row[6],
+        naked_ms=row[28],
+        watched_ms=row[29],
     )
 
 
