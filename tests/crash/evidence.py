@@ -7,7 +7,7 @@ every order, the outbox with what reached the bus, the inbox against what was an
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -50,10 +50,11 @@ class Booked:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One row of the outbox."""
+    """One row of the outbox, and how many notes it holds."""
 
     is_marked: bool
     written_us: int
+    notes: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,13 @@ class Sides:
     journal: Journal
     extra: Extra
     venue: Venue
-    published: frozenset[int]
+    # How often a note of each row reached the bus.
+    published: Mapping[int, int]
     told: Told
+
+
+# What was published while the world was built is not counted.
+_ALL_OF_THEM = 1_000_000
 
 
 async def read_sides(world: World, exchange: Exchange, told: Told) -> Sides:
@@ -118,8 +124,8 @@ async def read_sides(world: World, exchange: Exchange, told: Told) -> Sides:
         journal=journal,
         extra=extra,
         venue=replace(venue, holdings=holdings, requests=requests),
-        published=frozenset(map(int, world.published.read_text("ascii").split()))
-        | frozenset(range(1, world.notes_before + 1)),
+        published=Counter(map(int, world.published.read_text("ascii").split()))
+        + Counter(dict.fromkeys(range(1, world.notes_before + 1), _ALL_OF_THEM)),
         told=told,
     )
 
@@ -144,8 +150,8 @@ def _extra(tx: Connection) -> Extra:
             for row in rows(tx, "SELECT kind, account_id, order_id FROM incidents")
         ],
         outbox={
-            row.seq: Note(row.published_at is not None, us(row.created_at))
-            for row in rows(tx, "SELECT seq, created_at, published_at FROM outbox")
+            row.seq: Note(row.published_at is not None, us(row.created_at), row.notes or 1)
+            for row in rows(tx, "SELECT seq, created_at, published_at, notes FROM outbox")
         },
         inbox={row.id: row.state for row in rows(tx, "SELECT id, state FROM inbox")},
         booked=[

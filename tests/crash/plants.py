@@ -15,8 +15,6 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-import msgspec
-
 from tradewind.core.ids import OrderId
 from tradewind.core.order import Leg, Order, OrderState
 from tradewind.execution import emergency_store, exit_scene, exits, journal, reconcile, sellable, store
@@ -27,7 +25,6 @@ from tradewind.execution.owner import Owner
 from tradewind.execution.reconcile import Reconciler, signing_time_ms
 from tradewind.execution.sellable import Allocation
 from tradewind.infra import outbox
-from tradewind.infra.bus import Message
 from tradewind.infra.clock import to_ms
 from tradewind.infra.db import Tx
 from tradewind.infra.points import Point, reached
@@ -183,8 +180,9 @@ def _outbox_marked_before_publish() -> None:
         seqs = [row[0] for row in rows]
         await self._db.write(lambda tx: self._mark(tx, seqs))
         reached(Point.OUTBOX_MARK_COMMITTED)
-        for seq, topic, user_id, payload in rows:
-            await self._bus.publish(Message(seq, topic, user_id, msgspec.json.decode(payload)))
+        for row in rows:
+            for message in outbox._notes_of(*row):
+                await self._bus.publish(message)
         reached(Point.OUTBOX_PUBLISHED)
         return len(rows)
 

@@ -82,7 +82,7 @@ def test_unsettled_when_compared_with_the_state_machine_then_names_its_ends() ->
         (lambda tx: exposure_store.bound_entries(tx, [ACCOUNT]), "ix_orders_unsettled_entries"),
         (lambda tx: exposure_store.entries_used(tx, [ACCOUNT], _LONG_AGO), "ix_orders_entries"),
         (lambda tx: record_store.known_fills(tx, [("binance", ACCOUNT, "BTCUSDT", "77")]), _FILLS_KEY),
-        (lambda tx: store.list_sells_unsettled(tx, [ACCOUNT], ["BTCUSDT"]), "ix_orders_unsettled"),
+        (lambda tx: store.list_unsettled_at(tx, {(ACCOUNT, "BTCUSDT")}), "ix_orders_unsettled"),
         (lambda tx: store.list_unsettled(tx, ACCOUNT, "BTCUSDT"), "ix_orders_unsettled"),
     ],
 )

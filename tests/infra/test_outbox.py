@@ -127,3 +127,68 @@ async def test_forget_old_when_not_yet_published_then_keeps_it(db: Db) -> None:
     clock.step_wall(timedelta(hours=48).total_seconds())
     await db.write(box._forget_old)
     assert await box.drain_once() == 1
+
+
+async def test_append_when_many_notes_come_at_once_then_few_rows_hold_them_and_each_is_heard_in_order(db: Db) -> None:
+    clock, bus = ManualClock(), _Heard()
+    box = Outbox(db, bus, clock)
+    notes = [Note(f"topic{number}", f"u{number % 3}", {"id": number, "text": "é"}) for number in range(250)]
+    await db.write(lambda tx: outbox.append(tx, notes, clock.now()))
+    assert await db.read(_held) == [100, 100, 50]
+    assert await box.drain_once() == 250
+    heard = [bus.messages.get_nowait() for _ in notes]
+    assert [(each.topic, each.user_id, dict(each.payload)) for each in heard] == [
+        (note.topic, note.user_id, note.payload) for note in notes
+    ]
+    assert [message.seq for message in heard] == [1] * 100 + [2] * 100 + [3] * 50
+    assert await box.drain_once() == 0
+
+
+async def test_append_when_notes_are_long_then_a_row_stays_within_its_size(db: Db) -> None:
+    clock, bus = ManualClock(), _Heard()
+    notes = [Note("a", None, {"id": number, "text": "x" * 30_000}) for number in range(11)]
+    await db.write(lambda tx: outbox.append(tx, notes, clock.now()))
+    assert await db.read(_held) == [2, 2, 2, 2, 2, 1]
+    assert await Outbox(db, bus, clock).drain_once() == 11
+
+
+async def test_fault_74_drain_once_when_the_bus_fails_within_a_row_then_all_of_it_is_published_again(
+    db: Db,
+) -> None:
+    """At least once: what was heard of a row that was not marked is heard again, in its order."""
+    clock, bus = ManualClock(), _Heard()
+    box = Outbox(db, bus, clock)
+    topics = [f"topic{number}" for number in range(12)]
+    await _say(db, clock, *topics)
+    assert await db.read(_held) == [12]
+
+    async def fail_after_the_first(_message: Message) -> None:
+        bus.fails_next, bus.after_publish = True, None
+
+    bus.after_publish = fail_after_the_first
+    with pytest.raises(ConnectionError):
+        await box.drain_once()
+    assert await box.drain_once() == 12
+    assert await _take(bus.messages, 13) == [topics[0], *topics]
+
+
+async def test_drain_once_when_rows_wait_for_many_rounds_then_each_round_is_bounded(db: Db) -> None:
+    clock, bus = ManualClock(), _Heard()
+    box = Outbox(db, bus, clock)
+    notes = [Note("a", None, {"id": number}) for number in range(2_350)]
+    await db.write(lambda tx: outbox.append(tx, notes, clock.now()))
+    assert [await box.drain_once() for _ in range(4)] == [1_000, 1_000, 350, 0]
+    assert [bus.messages.get_nowait().payload["id"] for _ in notes] == list(range(2_350))
+
+
+async def test_drain_once_when_a_row_is_of_an_earlier_release_then_it_is_one_note(db: Db) -> None:
+    clock, bus = ManualClock(), _Heard()
+    row = {"topic": "order", "user_id": "u1", "payload": '{"id":"o1"}', "created_at": clock.now()}
+    await db.write(lambda tx: tx.execute(outbox.outbox.insert().values(row)))
+    assert await Outbox(db, bus, clock).drain_once() == 1
+    message = bus.messages.get_nowait()
+    assert (message.topic, message.user_id, dict(message.payload)) == ("order", "u1", {"id": "o1"})
+
+
+def _held(tx: Tx) -> list[int | None]:
+    return [row.notes for row in tx.execute(select(outbox.outbox.c.notes).order_by(outbox.outbox.c.seq))]

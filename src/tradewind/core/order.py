@@ -13,11 +13,13 @@ Rules of this file (order-protocol.md section 2):
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from operator import attrgetter
+from typing import Any
 
 from tradewind.core.errors import IllegalTransition
 from tradewind.core.ids import (
@@ -251,7 +253,28 @@ def _absent(order: Order) -> tuple[OrderState, dict[str, object]]:
 
 def _moved(order: Order, target: OrderState, at: datetime, **changes: object) -> Order:
     ended_at = (order.ended_at or at) if target in ENDED else None
-    return replace(order, state=target, ended_at=ended_at, rev=order.rev + 1, **changes)  # type: ignore[arg-type]
+    changes |= {"state": target, "ended_at": ended_at, "rev": order.rev + 1}
+    fresh = of_values(_VALUES_OF(order))
+    for name, value in changes.items():
+        object.__setattr__(fresh, name, value)
+    return fresh
+
+
+def of_values(values: Iterable[Any]) -> Order:
+    """Build an order from all its values, in the order of its fields.
+
+    What a row of the journal, or another order, held needs no second look, and a fan-out moves every order several
+    times: the slots are filled one by one, which costs a third of `replace`.
+    """
+    fresh = object.__new__(Order)
+    for put, value in zip(_SLOTS, values, strict=True):
+        put(fresh, value)
+    return fresh
+
+
+_FIELDS = tuple(each.name for each in fields(Order))
+_VALUES_OF = attrgetter(*_FIELDS)
+_SLOTS = tuple(getattr(Order, name).__set__ for name in _FIELDS)
 
 
 def _apply_report(order: Order, report: VenueReport) -> Applied:

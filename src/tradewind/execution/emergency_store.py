@@ -131,6 +131,12 @@ def list_stops(tx: Tx, scopes: Collection[Scope] | None = None, *, only_stopped:
     return [_stop(row) for row in tx.execute(query.order_by(emergency_stops.c.scope, emergency_stops.c.subject))]
 
 
+def list_stops_since(tx: Tx, epoch: int) -> list[StopRow]:
+    """Read the stops in force, and those whose last stop came after an epoch: usually none."""
+    query = select(emergency_stops).where(or_(emergency_stops.c.is_stopped.is_(True), emergency_stops.c.epoch > epoch))
+    return [_stop(row) for row in tx.execute(query)]
+
+
 def put_stop(tx: Tx, stop: StopRow) -> None:
     """Write how a scope stands."""
     values = {

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -57,6 +59,16 @@ def load_intents(tx: Tx, ids: Iterable[IntentId]) -> dict[IntentId, Intent]:
     return {intent.id: intent for intent in found}
 
 
+def load_details(tx: Tx, ids: Iterable[IntentId]) -> dict[IntentId, Mapping[str, Any]]:
+    """Read what intents carry; those of a fan-out carry the same, and share it."""
+    return {row[0]: _shared(row[1]) for row in bulk.select_rows(tx, intents, ("id", "detail"), "id", ids)}
+
+
+@lru_cache(maxsize=256)
+def _shared(text: str) -> Mapping[str, Any]:
+    return MappingProxyType(_decode(text))
+
+
 def _to_values(intent: Intent) -> tuple[Any, ...]:
     return (
         intent.id,
@@ -69,7 +81,7 @@ def _to_values(intent: Intent) -> tuple[Any, ...]:
         intent.decision_id,
         intent.source_id,
         intent.lot_id,
-        _encode(intent.detail).decode("utf-8"),
+        _encode(dict(intent.detail)).decode("utf-8"),
         intent.is_done,
         intent.signal_seq,
     )
@@ -87,7 +99,7 @@ def _from_values(row: Sequence[Any]) -> Intent:
         decision_id=row[7],
         source_id=row[8],
         lot_id=row[9],
-        detail=_decode(row[10]),
+        detail=_shared(row[10]),
         is_done=row[11],
         signal_seq=row[12],
     )
@@ -123,7 +135,7 @@ def load_intent(tx: Tx, intent_id: IntentId) -> Intent:
 
 def put_detail(tx: Tx, intent_id: IntentId, detail: Mapping[str, Any]) -> None:
     """Replace what an intent carries."""
-    text = msgspec.json.encode(detail).decode("utf-8")
+    text = _encode(dict(detail)).decode("utf-8")
     tx.execute(update(intents).where(intents.c.id == intent_id).values(detail=text))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from tradewind.core.decision import Candidate, Place, Skip
@@ -297,7 +298,7 @@ class Journal:
 
     def _entry_reasons(self, tx: Tx, due: Sequence[Order], gate: EntryGate, now: datetime) -> dict[OrderId, str]:
         reasons = dict(gate(tx, due))
-        intents = intent_store.load_intents(tx, {order.intent_id for order in due})
+        details = intent_store.load_details(tx, {order.intent_id for order in due})
         overtaken: dict[SignalId, bool] = {}
         decided_under: dict[OrderId, int] = {}
         for order in due:
@@ -311,10 +312,10 @@ class Journal:
                     overtaken[order.signal_id] = is_superseded(tx, order.signal_id)
                 if overtaken[order.signal_id]:
                     reasons[order.id] = "superseded"
-            detail = intents[order.intent_id].detail
+            detail = details[order.intent_id]
             fresh_until = detail.get("fresh_until")
             decided_under[order.id] = detail.get(EPOCH_KEY, 0)
-            if fresh_until is not None and now > datetime.fromisoformat(fresh_until):
+            if fresh_until is not None and now > _moment(fresh_until):
                 reasons[order.id] = "stale"
         return reasons | stopped_entries(tx, due, decided_under)
 
@@ -335,6 +336,10 @@ class Journal:
 def _claim_of(moved: Sequence[Moved]) -> Claim:
     sent = tuple(move.after for move in moved if move.after.state is OrderState.SENT)
     return Claim(sent, tuple(move for move in moved if move.after.state is OrderState.DENIED))
+
+
+# The entries of one signal carry the same time.
+_moment = lru_cache(maxsize=256)(datetime.fromisoformat)
 
 
 def next_generation(order: Order, ids: Ids, at: datetime, **changes: Any) -> Order:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from tradewind.core.ids import AccountId, LotId
@@ -64,7 +65,13 @@ def cause_of(order: Order) -> str:
 
 def _price(detail: Mapping[str, Any], key: str) -> Price | None:
     text = detail.get(key)
-    return None if text is None else Price(Decimal(text))
+    return None if text is None else _price_of(text)
+
+
+# The entries of one signal in one market want the same stop and target.
+@lru_cache(maxsize=256)
+def _price_of(text: str) -> Price:
+    return Price(Decimal(text))
 
 
 def _time(detail: Mapping[str, Any], key: str) -> datetime | None:
@@ -89,7 +96,7 @@ def event_row(before: Order, after: Order, outcome: Outcome, now: datetime) -> d
         "user_id": after.user_id,
         "at": now,
         "kind": type(outcome.event).__name__,
-        "from_state": before.state.value,
-        "to_state": after.state.value,
+        "from_state": before.state._value_,
+        "to_state": after.state._value_,
         "detail": detail,
     }

@@ -42,12 +42,13 @@ def stopped_entries(tx: Tx, due: Sequence[Order], decided_under: Mapping[OrderId
 
     One query for the whole batch. The caller shares the stop epoch, so that no stop can commit in between.
     """
-    scopes = {scope for order in due for scope in scopes_of_order(order)}
-    rows = {row.scope: row for row in emergency_store.list_stops(tx, scopes)} if scopes else {}
+    rows = {row.scope: row for row in emergency_store.list_stops_since(tx, min(decided_under.values(), default=0))}
+    if not rows:
+        return {}
     return {
         order.id: STOPPED
         for order in due
-        if rows and any(_keeps(rows.get(scope), decided_under[order.id]) for scope in scopes_of_order(order))
+        if any(_keeps(rows.get(scope), decided_under[order.id]) for scope in scopes_of_order(order))
     }
 
 

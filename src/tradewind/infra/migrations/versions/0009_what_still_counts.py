@@ -1,4 +1,7 @@
-"""Indexes that hold only what still counts: orders that may still move, entries, open lots (after 0008)."""
+"""Indexes that hold only what still counts, and rows of the outbox that hold several notes (after 0008).
+
+A row of the outbox that was not published yet holds one note, as before.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -36,3 +39,4 @@ def upgrade() -> None:
             postgresql_where=sa.text(at_postgresql),
         )
     op.drop_index("ix_lots_source_id_base", table_name="lots")
+    op.add_column("outbox", sa.Column("notes", sa.Integer(), nullable=True))
