@@ -12,25 +12,24 @@ Rules of this file:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
-from functools import lru_cache
 
 from tradewind.core.analysis import MarketView, Regime
 from tradewind.core.gate import Closed, GateInputs, GateReason, gate
 from tradewind.core.gate_text import GateCode
 from tradewind.core.ids import AccountId, UserId
 from tradewind.core.instrument import Instrument, VenueName
-from tradewind.core.levels import Levels, NoLevels, entry_levels, is_comparable
+from tradewind.core.levels import Levels, NoLevels, distances_of, entry_levels, is_comparable
 from tradewind.core.mandate import Mandate
 from tradewind.core.money import BPS, EXACT, NOTHING, ZERO, Money, Price, Quantity, plain
 from tradewind.core.order import GateKind
 from tradewind.core.plan import Plan, entries_left
 from tradewind.core.risk import Caps, Refused, check
 from tradewind.core.signal import Action, Signal, SizeKind, age_s, is_stale
-from tradewind.core.sizing import CapName, Sized, SizeRequest, TooSmall, size_entry
+from tradewind.core.sizing import CapName, Sized, SizeRequest, TooSmall, least_spend, size_entry
 from tradewind.core.skip import SkipReason, reason_text
 from tradewind.core.working import Step, Working, step, working_json
 
@@ -38,6 +37,7 @@ __all__ = [
     "Candidate",
     "Exposure",
     "Place",
+    "Shared",
     "Skip",
     "SkipReason",
     "Step",
@@ -148,6 +148,53 @@ class _Case:
     exposure: Exposure
     now: datetime
     max_age_s: int
+    shared: Shared
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What a market and a mandate's distances make of a signal, whoever trades it: an end, or levels and a minimum."""
+
+    confidence: int
+    looked: Working
+    levels: Levels | None = None
+    least: Decimal = ZERO
+    skip: Skip | None = None
+
+
+@dataclass(slots=True)
+class Shared:
+    """What the decisions of one signal have in common, worked out once; use it for one signal and one view.
+
+    Facts are known again by being the same objects (which are kept here, so that no other takes their place): telling
+    that two are equal would cost as much as the work that is saved. Facts that are equal and not the same are worked
+    out twice.
+    """
+
+    _gates: dict[int, tuple[GateInputs, Skip | None]] = field(default_factory=dict)
+    _frames: dict[tuple[object, ...], tuple[Instrument, Price, _Frame]] = field(default_factory=dict)
+
+    def refusal(self, inputs: GateInputs) -> Skip | None:
+        """Return why the gate lets no entry pass; None where it does."""
+        known = self._gates.get(id(inputs))
+        if known is None:
+            known = self._gates[id(inputs)] = (inputs, _refused_by_gate(inputs))
+        return known[1]
+
+    def frame(self, case: _Case, instrument: Instrument, price: Price) -> _Frame:
+        """Return what does not depend on who owns how much."""
+        candidate = case.candidate
+        key = (
+            id(instrument),
+            id(price),
+            distances_of(case.mandate),
+            candidate.caps.min_order_quote,
+            candidate.fee_bps,
+        )
+        known = self._frames.get(key)
+        if known is None:
+            known = self._frames[key] = (instrument, price, _frame(case, instrument, price))
+        return known[2]
 
 
 def decide(
@@ -159,8 +206,13 @@ def decide(
     *,
     now: datetime,
     max_age_s: int = 60,
+    shared: Shared | None = None,
 ) -> Place | Skip:
-    """Decide one signal for one account; `mandate` None is an account that only holds lots of the source."""
+    """Decide one signal for one account; `mandate` None is an account that only holds lots of the source.
+
+    `shared` is that of the signal's other decisions under the same view; without it everything is worked out anew,
+    with the same answer.
+    """
     if signal.action is Action.CLOSE:
         return _exit(signal, candidate, exposure)
     if mandate is None or not mandate.is_enabled:
@@ -175,6 +227,7 @@ def decide(
         exposure=exposure,
         now=now,
         max_age_s=max_age_s,
+        shared=shared or Shared(),
     )
     return _entry(case)
 
@@ -194,7 +247,7 @@ def _exit(signal: Signal, candidate: Candidate, exposure: Exposure) -> Place | S
 
 
 def _entry(case: _Case) -> Place | Skip:
-    refused = _refused_by_gate(case) or _refused_by_signal(case) or _refused_by_exposure(case)
+    refused = case.shared.refusal(case.candidate.gate) or _refused_by_signal(case) or _refused_by_exposure(case)
     if refused is not None:
         return refused
     # _refused_by_signal has seen to these; the type checker has not.
@@ -202,17 +255,25 @@ def _entry(case: _Case) -> Place | Skip:
     assert instrument is not None
     assert price is not None
     assert free is not None
+    frame = case.shared.frame(case, instrument, price)
+    return frame.skip or _sized(case, frame)
+
+
+def _frame(case: _Case, instrument: Instrument, price: Price) -> _Frame:
     confidence, looked = _confidence(case.signal, case.view, instrument, price)
     if confidence < MIN_CONFIDENCE_PCT:
-        return Skip(SkipReason.HOLD, looked, confidence_pct=confidence)
+        return _Frame(confidence, looked, skip=Skip(SkipReason.HOLD, looked, confidence_pct=confidence))
     levels = entry_levels(case.signal, case.mandate, instrument, price)
     if isinstance(levels, NoLevels):
-        return Skip(levels.reason, (*looked, levels.working), confidence_pct=confidence)
-    return _sized(case, levels, confidence, looked)
+        skip = Skip(levels.reason, (*looked, levels.working), confidence_pct=confidence)
+        return _Frame(confidence, looked, skip=skip)
+    candidate = case.candidate
+    least = least_spend(instrument, price, levels.stop, candidate.caps.min_order_quote, candidate.fee_bps)
+    return _Frame(confidence, looked, levels, least)
 
 
-def _refused_by_gate(case: _Case) -> Skip | None:
-    answer = gate(GateKind.ENTRY, case.candidate.gate)
+def _refused_by_gate(inputs: GateInputs) -> Skip | None:
+    answer = gate(GateKind.ENTRY, inputs)
     if not isinstance(answer, Closed):
         return None
     reasons = tuple(reason for reason in answer.reasons if reason.code is not GateCode.DRY_RUN)
@@ -286,12 +347,14 @@ def _refused_by_exposure(case: _Case) -> Skip | None:
     return None
 
 
-def _sized(case: _Case, levels: Levels, confidence: int, looked: Working) -> Place | Skip:
+def _sized(case: _Case, frame: _Frame) -> Place | Skip:
     candidate, mandate, exposure = case.candidate, case.mandate, case.exposure
     instrument, price, free = candidate.instrument, candidate.price, exposure.free_quote
     assert instrument is not None
     assert price is not None
     assert free is not None
+    levels, confidence, looked = frame.levels, frame.confidence, frame.looked
+    assert levels is not None, "a frame without levels is a skip"
     available = Money(_available(free, exposure), free.asset)
     wanted, is_usable = _source_size(case, instrument, price, available)
     if not is_usable:
@@ -310,7 +373,7 @@ def _sized(case: _Case, levels: Levels, confidence: int, looked: Working) -> Pla
         fee_bps=candidate.fee_bps,
     )
     looked = (*looked, levels.working, _free_step(free, exposure))
-    sized = size_entry(request, levels)
+    sized = size_entry(request, levels, frame.least)
     working = (*looked, *sized.working)
     if isinstance(sized, TooSmall):
         return Skip(_BINDING_REASONS.get(sized.binding, SkipReason.TOO_SMALL), working, confidence_pct=confidence)
@@ -337,8 +400,6 @@ def _source_size(case: _Case, instrument: Instrument, price: Price, available: M
             return signal.size, is_comparable(signal.quote, instrument.quote)
 
 
-# The same for every account that trades the same market: one signal asks for it thousands of times.
-@lru_cache(maxsize=64)
 def _confidence(signal: Signal, view: MarketView, instrument: Instrument, price: Price) -> tuple[int, Working]:
     by_view = _view_points(view)
     drift_bps = _drift_bps(signal, instrument, price)

@@ -55,7 +55,12 @@ class Distances(NamedTuple):
 
 def entry_levels(signal: Signal, mandate: Mandate, instrument: Instrument, price: Price) -> Levels | NoLevels:
     """Set stop and target for a buy at `price`."""
-    distances = Distances(
+    return _levels(signal, distances_of(mandate), instrument, price)
+
+
+def distances_of(mandate: Mandate) -> Distances:
+    """Return what a mandate says about stops and targets."""
+    return Distances(
         mandate.stop_bps,
         mandate.target_bps,
         mandate.min_stop_bps,
@@ -63,7 +68,6 @@ def entry_levels(signal: Signal, mandate: Mandate, instrument: Instrument, price
         mandate.min_target_bps,
         mandate.max_target_bps,
     )
-    return _levels(signal, distances, instrument, price)
 
 
 # Most mandates say the same: one signal asks for the same levels thousands of times.

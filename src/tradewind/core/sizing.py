@@ -95,8 +95,8 @@ class TooSmall:
     working: Working
 
 
-def size_entry(request: SizeRequest, levels: Levels) -> Sized | TooSmall:
-    """Size a market buy.
+def size_entry(request: SizeRequest, levels: Levels, least: Decimal | None = None) -> Sized | TooSmall:
+    """Size a market buy; `least` is its `least_spend` where it is known already.
 
     >>> from tradewind.core.instrument import BINANCE
     >>> usdt, btc = Asset("USDT"), Asset("BTC")
@@ -116,7 +116,7 @@ def size_entry(request: SizeRequest, levels: Levels) -> Sized | TooSmall:
     wanted = _wanted(request)
     binding, cap = min(_caps(request), key=lambda each: each[1])
     allowed = floor_to_step(max(cap, ZERO), grain)
-    minimum = ceil_to_step(_minimum(request, levels.stop), grain)
+    minimum = _least(request, levels.stop) if least is None else least
     spend = floor_to_step(min(wanted, allowed), grain)
     is_raised = spend < minimum <= allowed
     if is_raised:
@@ -173,17 +173,21 @@ def _caps(request: SizeRequest) -> Sequence[tuple[CapName, Decimal]]:
     return caps
 
 
-def _minimum(request: SizeRequest, stop: Price) -> Decimal:
-    instrument = request.instrument
+def _least(request: SizeRequest, stop: Price) -> Decimal:
+    return least_spend(request.instrument, request.price, stop, request.caps.min_order_quote, request.fee_bps)
+
+
+def least_spend(instrument: Instrument, price: Price, stop: Price, min_order_quote: Decimal, fee_bps: int) -> Decimal:
+    """Return the smallest spend that still makes a sellable exit and meets every minimum, rounded up to its step."""
     # The kept quantity that can be sold 5 % below the stop ...
     worst = EXACT.multiply(stop.value, _STOP_SLIP)
     kept = max(instrument.min_quantity, EXACT.divide(instrument.min_notional, worst))
     kept = ceil_to_step(kept, instrument.step)
     # ... was this much before the fee took its part in base ...
-    bought = ceil_to_step(EXACT.divide(kept, ONE - Decimal(request.fee_bps) / BPS), instrument.step)
+    bought = ceil_to_step(EXACT.divide(kept, ONE - Decimal(fee_bps) / BPS), instrument.step)
     # ... and costs this much now.
-    for_exit = EXACT.multiply(bought, request.price.value)
-    return max(request.caps.min_order_quote, instrument.min_notional, for_exit)
+    for_exit = EXACT.multiply(bought, price.value)
+    return ceil_to_step(max(min_order_quote, instrument.min_notional, for_exit), spend_step(instrument))
 
 
 def _bought(instrument: Instrument, spend: Decimal, price: Price) -> Quantity:

@@ -23,7 +23,7 @@ from tradewind.core.instrument import Environment, Instrument, VenueName
 from tradewind.core.money import EXACT, ZERO, plain
 from tradewind.core.order import Order
 from tradewind.core.signal import Signal
-from tradewind.core.working import Step, step, working_rows
+from tradewind.core.working import Step, step
 from tradewind.execution.journal import DecidedAccount
 from tradewind.infra.log import logger
 from tradewind.venues.base import Depth
@@ -163,7 +163,7 @@ def _refused(decided: DecidedAccount, said: Step) -> DecidedAccount:
 def _with_step(decided: DecidedAccount, said: Step) -> DecidedAccount:
     assert decided.answer is not None
     working = (*decided.answer.working, said)
-    row = {**decided.decision, "working": working_rows(working)}
+    row = {**decided.decision, "working": working}
     return replace(decided, decision=row, answer=replace(decided.answer, working=working))
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from tradewind.core.analysis import UNKNOWN_VIEW, MarketView
-from tradewind.core.decision import Candidate, Exposure, Place, Skip, SkipReason, decide
+from tradewind.core.decision import Candidate, Exposure, Place, Shared, Skip, SkipReason, decide
 from tradewind.core.errors import NotFound
+from tradewind.core.gate import GateInputs
 from tradewind.core.ids import AccountId, DecisionId, IntentId, UserId
 from tradewind.core.instrument import Environment, Instrument, Traded, VenueName
 from tradewind.core.mandate import Follower, Mandate, passed_over
@@ -19,7 +20,6 @@ from tradewind.core.order import IntentKind, Leg, Order, OrderType, Side
 from tradewind.core.plan import day_start, release_at, week_start
 from tradewind.core.signal import Action, Signal
 from tradewind.core.sizing import Sized
-from tradewind.core.working import working_rows
 from tradewind.execution import exposure_store, store
 from tradewind.execution.exposure import Facts, exposure_of
 from tradewind.execution.intent_store import Intent
@@ -72,6 +72,20 @@ class _Held:
     symbol: str
     base: Asset
     quote: Asset
+
+
+@dataclass(slots=True)
+class Run:
+    """One deciding of one signal: what many of its accounts have in common is looked up and worked out once.
+
+    Prices and markets are those of its first look, so that no two accounts of a signal are decided by different ones.
+    """
+
+    shared: Shared = field(default_factory=Shared)
+    markets: dict[MarketKey, Instrument | None] = field(default_factory=dict)
+    prices: dict[tuple[VenueName, Environment, str], Price | None] = field(default_factory=dict)
+    # By the object that was read (kept here, so that no other takes its place), with what the market adds to it.
+    gates: dict[tuple[object, ...], tuple[GateInputs, GateInputs]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -171,21 +185,34 @@ class Decider:
 
     # --- deciding --------------------------------------------------------------------------------
 
-    def decide_all(self, facts: Facts, now: datetime, first_cell: int = 0) -> list[DecidedAccount]:
+    def decide_all(self, facts: Facts, now: datetime) -> list[DecidedAccount]:
         """Decide for every account of the facts, in their order."""
-        decided = []
-        for position, account_id in enumerate(facts.order):
-            decided.append(self.decide_one(facts, account_id, first_cell + position, now))
-        return decided
+        return self.decide_part(facts, range(len(facts.order)), now, Run())
 
-    def decide_one(self, facts: Facts, account_id: AccountId, cell: int, now: datetime) -> DecidedAccount:
-        """Decide for one account and prepare its rows."""
+    def decide_part(self, facts: Facts, places: range, now: datetime, run: Run) -> list[DecidedAccount]:
+        """Decide for the accounts at these places of the facts' order."""
+        return [self.decide_one(facts, facts.order[place], place, now, run) for place in places]
+
+    def decide_one(
+        self, facts: Facts, account_id: AccountId, cell: int, now: datetime, run: Run | None = None
+    ) -> DecidedAccount:
+        """Decide for one account and prepare its rows; `run` is that of the other accounts of these facts."""
+        run = run or Run()
         account = facts.accounts[account_id]
         mandate = facts.mandates.get(account_id)
-        instrument = self._instrument(facts, account, mandate)
+        instrument = self._instrument(facts, account, mandate, run)
         exposure = exposure_of(facts, account_id, instrument)
-        candidate = self._candidate(facts, account, instrument, exposure)
-        answer = decide(facts.signal, self.view, mandate, candidate, exposure, now=now, max_age_s=self.max_age_s)
+        candidate = self._candidate(facts, account, instrument, exposure, run)
+        answer = decide(
+            facts.signal,
+            self.view,
+            mandate,
+            candidate,
+            exposure,
+            now=now,
+            max_age_s=self.max_age_s,
+            shared=run.shared,
+        )
         held = _held_markets(facts, account)
         traded = instrument or next(iter(held), None)
         if isinstance(answer, Place) and traded is None:
@@ -206,7 +233,7 @@ class Decider:
         order = self._entry_order(facts.signal, account, instrument, intent, answer.entry, now)
         return DecidedAccount(account_id, row, intent, order, answer, candidate)
 
-    def _instrument(self, facts: Facts, account: AccountFacts, mandate: Mandate | None) -> Instrument | None:
+    def _instrument(self, facts: Facts, account: AccountFacts, mandate: Mandate | None, run: Run) -> Instrument | None:
         signal = facts.signal
         if signal.action is Action.CLOSE:
             held = _held_markets(facts, account)
@@ -216,35 +243,53 @@ class Decider:
                 except NotFound:
                     # Its venue is away or switched off, or lists the market no more: the exit waits for it.
                     return None
-        return self.quotes.find(*self.market_key(account, mandate, signal))
+        key = self.market_key(account, mandate, signal)
+        if key not in run.markets:
+            run.markets[key] = self.quotes.find(*key)
+        return run.markets[key]
 
     def _candidate(
-        self, facts: Facts, account: AccountFacts, instrument: Instrument | None, exposure: Exposure
+        self, facts: Facts, account: AccountFacts, instrument: Instrument | None, exposure: Exposure, run: Run
     ) -> Candidate:
-        price = None
-        if instrument is not None:
-            price = self.quotes.fresh_price(account.venue, account.environment, instrument.symbol)
+        price = self._price(account, instrument, run)
         named = facts.signal.exchange
         follows = not facts.is_source_bound or named is None or named.split("_")[0].lower() == account.venue
-        # An account that is being reconciled is decided like any other; its entry waits at the claim.
-        gate = replace(account.gate, quote=None if instrument is None else instrument.quote, is_reconciling=False)
-        if not self.quotes.has_list(account.venue, account.environment):
-            # Whether it lists the asset nobody can say: the venue is away, which passes.
-            gate = replace(gate, is_venue_healthy=False)
-        if exposure.free_quote is not None:
-            gate = replace(gate, has_funds=exposure.free_quote.is_positive)
         return Candidate(
             account_id=account.account_id,
             user_id=account.user_id,
             venue=account.venue,
             plan=account.plan,
-            gate=gate,
+            gate=self._gate(account, instrument, exposure, run),
             caps=account.caps,
             instrument=instrument,
             price=price,
             is_preferred=account.account_id not in facts.passed_over,
             follows_exchange=follows,
         )
+
+    def _price(self, account: AccountFacts, instrument: Instrument | None, run: Run) -> Price | None:
+        if instrument is None:
+            return None
+        key = (account.venue, account.environment, instrument.symbol)
+        if key not in run.prices:
+            run.prices[key] = self.quotes.fresh_price(*key)
+        return run.prices[key]
+
+    def _gate(self, account: AccountFacts, instrument: Instrument | None, exposure: Exposure, run: Run) -> GateInputs:
+        """What the gate looks at, with market and balance in it; one object for accounts that differ by neither."""
+        quote = None if instrument is None else instrument.quote
+        has_funds = None if exposure.free_quote is None else exposure.free_quote.is_positive
+        key = (id(account.gate), account.venue, account.environment, quote, has_funds)
+        if key not in run.gates:
+            # An account that is being reconciled is decided like any other; its entry waits at the claim.
+            inputs = replace(account.gate, quote=quote, is_reconciling=False)
+            if not self.quotes.has_list(account.venue, account.environment):
+                # Whether it lists the asset nobody can say: the venue is away, which passes.
+                inputs = replace(inputs, is_venue_healthy=False)
+            if has_funds is not None:
+                inputs = replace(inputs, has_funds=has_funds)
+            run.gates[key] = (account.gate, inputs)
+        return run.gates[key][1]
 
     # --- preparing -------------------------------------------------------------------------------
 
@@ -371,6 +416,6 @@ def _decision_row(
         "verdict": "skip" if isinstance(answer, Skip) else "place",
         "reason": answer.reason.value if isinstance(answer, Skip) else None,
         "confidence_pct": answer.confidence_pct or 0,
-        "working": working_rows(answer.working),
+        "working": answer.working,
         "created_at": now,
     }

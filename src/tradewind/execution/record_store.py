@@ -12,6 +12,7 @@ from sqlalchemy import Row, func, insert, select, update
 from tradewind.core.ids import OrderId, UserId
 from tradewind.core.money import EXACT, ZERO
 from tradewind.core.order import IntentKind, OrderState
+from tradewind.core.working import working_rows
 from tradewind.execution.tables import decisions, fills, incidents, order_events, orders
 from tradewind.infra import bulk
 from tradewind.infra.db import Tx
@@ -24,9 +25,10 @@ _FILL_NAMES = (
     *("venue", "environment", "account_id", "user_id", "symbol", "venue_order_id", "fill_id", "order_id", "side"),
     *("quantity", "price", "quote_amount", "fee_amount", "fee_asset", "at", "booked_at"),
 )
-_DECISION_NAMES = (
+# All of a decision but its working.
+_PLAIN_NAMES = (
     *("id", "signal_id", "source_id", "user_id", "account_id", "mandate_id", "cell", "plan", "verdict", "reason"),
-    *("confidence_pct", "working", "created_at"),
+    *("confidence_pct", "created_at"),
 )
 _encode = msgspec.json.Encoder().encode
 
@@ -87,13 +89,13 @@ def incidents_of_kind(tx: Tx, order_ids: Sequence[str], kind: str) -> set[str]:
 
 def insert_decisions(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
     """Add all decisions of a signal."""
-    values = [tuple(_json(row[name]) if name == "working" else row[name] for name in _DECISION_NAMES) for row in rows]
-    bulk.insert_rows(tx, decisions, _DECISION_NAMES, values)
+    values = [(*map(row.__getitem__, _PLAIN_NAMES), _json(working_rows(row["working"]))) for row in rows]
+    bulk.insert_rows(tx, decisions, (*_PLAIN_NAMES, "working"), values)
 
 
 def replace_decision(tx: Tx, row: Mapping[str, Any]) -> None:
     """Put a decision made anew in the place of the account's earlier one."""
-    values = {**row, "working": _json(row["working"])}
+    values = {**row, "working": _json(working_rows(row["working"]))}
     tx.execute(update(decisions).where(decisions.c.id == row["id"]).values(values))
 
 
