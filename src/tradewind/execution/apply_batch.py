@@ -115,13 +115,14 @@ class Batch:
     def write(self) -> None:
         """Write everything. Raises RuntimeError where an order moved under its own lock."""
         tx = self.tx
-        moved = [(self.orders[order_id].order, rev) for order_id, rev in self._read_revs.items()]
-        if not store.update_orders(tx, [(order, rev) for order, rev in moved if order.rev != rev]):
-            raise RuntimeError(f"one of the orders {[order.id for order, _ in moved][:5]} moved under its own lock")
+        kept = [(self.orders[order_id], rev) for order_id, rev in self._read_revs.items()]
+        moved = [(stored, rev) for stored, rev in kept if stored.order.rev != rev]
+        if not store.update_stored(tx, moved):
+            raise RuntimeError(f"one of the orders {[each.order.id for each, _ in moved][:5]} moved under its own lock")
         if self._fills:
             record_store.insert_fills(tx, self._fills)
             reached(Point.FILL_WRITTEN)
-            store.update_booked(tx, {row["order_id"]: self.orders[row["order_id"]].booked for row in self._fills})
+            store.update_booked(tx, [stored for stored, rev in kept if stored.order.rev == rev])
         self.purchases.write(tx)
         self.sales.write(tx)
         record_store.insert_events(tx, self._events)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -93,9 +93,21 @@ def update_orders(tx: Tx, moved: Sequence[tuple[Order, int]]) -> bool:
     return bulk.update_rows(tx, orders, MOVING, ("id", "rev"), rows) == len(rows)
 
 
-def update_booked(tx: Tx, booked: Mapping[OrderId, Decimal]) -> None:
-    """Write the sums of orders' fills."""
-    bulk.update_rows(tx, orders, ("booked",), ("id",), [(total, order_id) for order_id, total in booked.items()])
+def update_stored(tx: Tx, moved: Sequence[tuple[Stored, int]]) -> bool:
+    """As `update_orders`, with what is booked of them."""
+    rows = [(*moving_values(each.order), _as_written(each), each.order.id, rev) for each, rev in moved]
+    return bulk.update_rows(tx, orders, (*MOVING, "booked"), ("id", "rev"), rows) == len(rows)
+
+
+def _as_written(stored: Stored) -> Decimal:
+    """What is booked, in the very digits of what was executed where they are equal: SQLite compares them as text."""
+    executed = stored.order.executed.value
+    return executed if executed == stored.booked else stored.booked
+
+
+def update_booked(tx: Tx, found: Iterable[Stored]) -> None:
+    """Write the sums of the fills of orders that did not move."""
+    bulk.update_rows(tx, orders, ("booked",), ("id",), [(_as_written(each), each.order.id) for each in found])
 
 
 def find_orders(tx: Tx, ids: Iterable[OrderId], *, lock: bool = False) -> dict[OrderId, Stored]:

@@ -27,6 +27,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 # From here on opening a COPY is cheaper than a message for each row.
 _COPY_FROM = 8
+# From here on a join is cheaper than a message for each row.
+_UPDATE_FROM = 8
 
 Row = tuple[Any, ...]
 _Convert = Callable[[Any], Any]
@@ -67,14 +69,29 @@ def _copy(tx: Tx, statement: str, rows: Sequence[Row]) -> None:
 
 
 def update_rows(tx: Tx, table: Table, names: Sequence[str], keys: Sequence[str], rows: Sequence[Row]) -> int:
-    """Set `names` where `keys` are equal, row by row; each row is the values and then the keys.
+    """Set `names` where `keys` are equal, row by row; each row is the values and then the keys, no keys twice.
 
-    Returns how many rows were changed in all.
+    Returns how many rows were changed in all. Many at once go by one statement at PostgreSQL.
     """
     if not rows:
         return 0
+    if tx.dialect.name == "postgresql" and len(rows) >= _UPDATE_FROM:
+        return _update_at_once(tx, table, tuple(names), tuple(keys), rows)
     statement, converts = _update(table, tuple(names), tuple(keys), tx.dialect.name)
     return tx.exec_driver_sql(statement, _converted(rows, converts)).rowcount
+
+
+def _update_at_once(tx: Tx, table: Table, names: tuple[str, ...], keys: tuple[str, ...], rows: Sequence[Row]) -> int:
+    """Write the columns as one list each and join them to the table: one message, one plan, one walk."""
+    _, converts = _update(table, names, keys, tx.dialect.name)
+    kinds = [table.c[name].type.compile(dialect=tx.dialect) for name in (*names, *keys)]
+    lists = ", ".join(f"%s::{kind}[]" for kind in kinds)
+    columns = ", ".join(f"v{place}" for place in range(len(kinds)))
+    values = ", ".join(f"{name} = fresh.v{place}" for place, name in enumerate(names))
+    where = " AND ".join(f"{table.name}.{key} = fresh.v{len(names) + place}" for place, key in enumerate(keys))
+    statement = f"UPDATE {table.name} SET {values} FROM unnest({lists}) AS fresh ({columns}) WHERE {where}"  # noqa: S608 - names of our tables
+    converted = _converted(rows, converts)
+    return tx.exec_driver_sql(statement, tuple(list(column) for column in zip(*converted, strict=True))).rowcount
 
 
 def select_rows(
