@@ -1,4 +1,4 @@
-"""Indexes that hold only what still counts, and rows of the outbox that hold several notes (after 0008).
+"""Indexes that hold only what still counts, and rows of the outbox that hold several notes (after 0009).
 
 A row of the outbox that was not published yet holds one note, as before.
 """
@@ -6,8 +6,8 @@ A row of the outbox that was not published yet holds one note, as before.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0009"
-down_revision = "0008"
+revision = "0010"
+down_revision = "0009"
 
 _UNSETTLED = (
     "(state NOT IN ('CANCELED', 'DENIED', 'EXPIRED', 'FILLED', 'NEVER_ARRIVED', 'REJECTED') OR executed <> booked)"
