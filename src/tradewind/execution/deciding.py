@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from tradewind.core.analysis import UNKNOWN_VIEW, MarketView
-from tradewind.core.decision import Candidate, Exposure, Place, Shared, Skip, SkipReason, decide
+from tradewind.core.decision import Candidate, Exposure, Place, Skip, SkipReason, decide
 from tradewind.core.errors import NotFound
 from tradewind.core.gate import GateInputs
 from tradewind.core.ids import AccountId, DecisionId, IntentId, UserId
-from tradewind.core.instrument import Environment, Instrument, Traded, VenueName
+from tradewind.core.instrument import Instrument, Traded, VenueName
 from tradewind.core.mandate import Follower, Mandate, passed_over
 from tradewind.core.money import Asset, Price
 from tradewind.core.order import IntentKind, Leg, Order, OrderType, Side
@@ -24,6 +24,7 @@ from tradewind.execution import exposure_store, store
 from tradewind.execution.exposure import Facts, exposure_of
 from tradewind.execution.intent_store import Intent
 from tradewind.execution.journal import DecidedAccount, new_order
+from tradewind.execution.quotes import MarketKey, Quotes, Run
 from tradewind.execution.roster import AccountFacts, Roster
 from tradewind.execution.stops import EPOCH_KEY
 from tradewind.infra.db import Tx
@@ -32,36 +33,6 @@ from tradewind.portfolio.holding import OpenLot
 from tradewind.portfolio.service import lots_of_source, open_lots, quote_balances
 from tradewind.signals.service import is_superseded, last_close_at
 from tradewind.signals.timely import place_in_inbox
-
-# What the choice of a market depends on: venue, environment, base, preferred quote, the signal's quote.
-MarketKey = tuple[VenueName, Environment, Asset, Asset | None, Asset | None]
-
-
-class Quotes(Protocol):
-    """Instruments and prices, already in memory."""
-
-    def find(
-        self,
-        venue: VenueName,
-        environment: Environment,
-        base: Asset,
-        preference: Asset | None,
-        signal_quote: Asset | None,
-    ) -> Instrument | None:
-        """Choose the market in which an account trades a base asset."""
-        ...
-
-    def has_list(self, venue: VenueName, environment: Environment) -> bool:
-        """Say whether it is known what a venue lists."""
-        ...
-
-    def instrument(self, venue: VenueName, environment: Environment, symbol: str) -> Instrument:
-        """Return an instrument by the venue's spelling. Raises NotFound."""
-        ...
-
-    def fresh_price(self, venue: VenueName, environment: Environment, symbol: str) -> Price | None:
-        """Return a fresh price or None."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +43,6 @@ class _Held:
     symbol: str
     base: Asset
     quote: Asset
-
-
-@dataclass(slots=True)
-class Run:
-    """One deciding of one signal: what many of its accounts have in common is looked up and worked out once.
-
-    Prices and markets are those of its first look, so that no two accounts of a signal are decided by different ones.
-    """
-
-    shared: Shared = field(default_factory=Shared)
-    markets: dict[MarketKey, Instrument | None] = field(default_factory=dict)
-    prices: dict[tuple[VenueName, Environment, str], Price | None] = field(default_factory=dict)
-    # By the object that was read (kept here, so that no other takes its place), with what the market adds to it.
-    gates: dict[tuple[object, ...], tuple[GateInputs, GateInputs]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

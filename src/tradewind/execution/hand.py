@@ -23,9 +23,9 @@ from tradewind.core.plan import day_start
 from tradewind.core.risk import Refused, check
 from tradewind.core.symbols import SymbolRef
 from tradewind.execution import store
-from tradewind.execution.deciding import Quotes
 from tradewind.execution.intent_store import Intent
 from tradewind.execution.journal import Journal, new_order
+from tradewind.execution.quotes import Quotes
 from tradewind.execution.roster import AccountFacts, Roster
 from tradewind.execution.sellable import other_coins
 from tradewind.execution.stops import EPOCH_KEY

@@ -17,9 +17,10 @@ from tradewind.core.ids import AccountId, UserId
 from tradewind.core.instrument import Environment, VenueName
 from tradewind.core.signal import Signal
 from tradewind.execution.bookcheck import BookCheck, Market
-from tradewind.execution.deciding import Decider, Run
+from tradewind.execution.deciding import Decider
 from tradewind.execution.exposure import Facts
 from tradewind.execution.journal import DecidedAccount
+from tradewind.execution.quotes import Run
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import Db, Tx
 from tradewind.infra.log import logger
