@@ -100,7 +100,7 @@ def fanout(
     ] = None,
     peers: Annotated[bool, typer.Option(help="ccxt and the bare client beside it.")] = True,
     mixed: Annotated[bool, typer.Option(help="A run with people on all plans, for the lateness.")] = True,
-    within_s: Annotated[float, typer.Option(min=1, help="How long a signal is followed at most.")] = 300.0,
+    within_s: Annotated[float, typer.Option(min=1, help="How long a signal is followed at most.")] = 120.0,
     profile: Annotated[bool, typer.Option(help="Sample the threads: the biggest costs of the warm signals.")] = False,
     as_json: AsJson = False,
 ) -> None:
