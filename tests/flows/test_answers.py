@@ -24,9 +24,7 @@ def _change(place: World, statement: str, **values: str) -> None:
 
 async def test_buy_when_repeated_after_the_world_has_changed_then_first_answer(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         body = {"symbol": "BTC/USDT", "amount": "25"}
         status, replayed, first = await _post(place, "/trading/buy", person, "once", body)
         assert (status, replayed) == (202, None), first
@@ -105,9 +103,7 @@ async def test_status_when_accounts_differ_then_reasons_only_where_none_may_trad
 
 async def test_times_when_read_then_all_say_utc_the_same_way(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         _, answer = await place.alert(open_alert())
         await place.settled(answer["id"])
         await place.protected(person)

@@ -21,9 +21,7 @@ async def test_fault_62_subscription_when_it_ends_with_a_position_open_then_no_e
 ) -> None:
     """order-protocol.md section 6: a lapsed subscription never stops an exit or disarms a watch."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         _, opened = await place.alert(open_alert())
         await place.settled(opened["id"])
         await place.protected(person)

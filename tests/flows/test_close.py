@@ -45,9 +45,7 @@ async def test_close_when_one_second_after_open_with_trial_then_superseded_and_f
 
 async def test_close_when_position_protected_then_oco_cancelled_and_all_sold(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         _, opened = await place.alert(open_alert())
         await place.settled(opened["id"])
         await place.protected(person)
@@ -61,9 +59,7 @@ async def test_close_when_position_protected_then_oco_cancelled_and_all_sold(tmp
 
 async def test_fault_17_close_when_nothing_held_then_skipped(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        await place.one_linked()
         _, closed = await place.alert(close_alert())
         board = await place.settled(closed["id"])
         assert board["counts"]["skip_reasons"] == {"nothing_held": 1}
@@ -71,9 +67,7 @@ async def test_fault_17_close_when_nothing_held_then_skipped(tmp_path: Path) -> 
 
 async def test_stop_when_price_falls_then_sold_by_the_venue_and_booked(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         _, opened = await place.alert(open_alert())
         await place.settled(opened["id"])
         position = (await place.protected(person))[0]
@@ -146,9 +140,7 @@ async def test_close_in_two_markets_when_tried_again_then_only_the_market_that_w
 
 async def _held_in_two_markets(place: World) -> Person:
     """Let one person hold lots of one source in BTCUSDT and in BTCFDUSD."""
-    (person,) = place.people([PlanName.PRO])
-    await place.start_platform()
-    await place.link(person, balances={"USDT": "1000", "FDUSD": "1000"}, allows_adding=True)
+    person = await place.one_linked(balances={"USDT": "1000", "FDUSD": "1000"}, allows_adding=True)
     _, opened = await place.alert(open_alert())
     await place.settled(opened["id"])
     await place.protected(person)

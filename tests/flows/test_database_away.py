@@ -186,9 +186,7 @@ async def test_fault_61_stop_button_when_the_database_cannot_be_written_then_sto
 ) -> None:
     """The door works as long as it can tell who is asking: the database is there to be read and not to be written."""
     async with fragile_world(tmp_path, SQLITE) as (place, outage):
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         await outage.begin()
         status, answer = await place.call("POST", "/emergency/stop", person, {"reason": "now"})
         assert (status, answer["is_recorded"]) == (202, False)

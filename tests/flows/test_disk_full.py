@@ -12,7 +12,6 @@ from sqlalchemy.exc import OperationalError
 from tests.support.platform import Person, World, close_alert, open_alert, world
 from tests.support.small_disk import small_disk
 
-from tradewind.core.plan import PlanName
 from tradewind.infra.db import Tx
 
 # A server keeps its own disk.
@@ -56,9 +55,7 @@ async def _demand_recorded(place: World, person: Person) -> None:
 async def test_fault_67_disk_when_full_then_nothing_leaves_unrecorded_and_it_goes_on_with_room(tmp_path: Path) -> None:
     """order-protocol.md section 3: intent before effect, whatever the disk says; reliability.md section 3."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         _, answer = await place.alert(open_alert())
         await place.settled(answer["id"])
         await place.protected(person)
@@ -93,9 +90,7 @@ async def test_fault_67_disk_when_full_then_the_reserve_closes_what_is_open_and_
     """reliability.md section 3: the reserve file is freed to write exits, new entries are refused, health is red."""
     with small_disk(tmp_path, "12m") as disk:
         async with world(tmp_path, database=f"sqlite:///{disk.place}/tradewind.db", disk_reserve_mb=3) as place:
-            (person,) = place.people([PlanName.PRO])
-            await place.start_platform()
-            await place.link(person, allows_adding=True)
+            person = await place.one_linked(allows_adding=True)
             for symbol in ("BTCUSDT", "ETHUSDT"):
                 _, answer = await place.alert(open_alert(symbol))
                 await place.settled(answer["id"])

@@ -137,9 +137,7 @@ async def test_flatten_when_positions_are_protected_then_all_sold_and_flat(tmp_p
 async def test_flatten_when_killed_half_way_then_the_next_process_ends_flat(tmp_path: Path) -> None:
     """order-protocol.md section 6."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         await place.alert(open_alert())
         await place.protected(person)
         await place.fault("busy_1008", calls=ORDER_CALLS)

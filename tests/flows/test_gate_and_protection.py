@@ -32,9 +32,7 @@ async def test_entry_when_paused_between_decision_and_release_then_denied(tmp_pa
 
 async def test_position_when_paused_then_close_still_sells(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         _, opened = await place.alert(open_alert())
         await place.settled(opened["id"])
         await place.protected(person)
@@ -47,9 +45,7 @@ async def test_position_when_paused_then_close_still_sells(tmp_path: Path) -> No
 
 async def test_protection_when_no_native_slot_then_watched_and_sold_at_the_stop(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         await place.fault("refuse", calls=OCO_CALLS, code=-1013, msg="Filter failure: MAX_NUM_ALGO_ORDERS")
         _, opened = await place.alert(open_alert())
         await place.settled(opened["id"])
@@ -71,9 +67,7 @@ async def test_protection_when_no_native_slot_then_watched_and_sold_at_the_stop(
 
 async def test_protection_when_answer_is_lost_then_found_and_only_one_list(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         await place.fault("execute_drop", calls=OCO_CALLS, times=1)
         _, opened = await place.alert(open_alert())
         await place.settled(opened["id"])
@@ -84,9 +78,7 @@ async def test_protection_when_answer_is_lost_then_found_and_only_one_list(tmp_p
 
 async def test_protection_when_not_executed_then_placed_again_after_the_fence(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         await place.fault("status", calls=OCO_CALLS, times=1, status=502, executed=False)
         _, opened = await place.alert(open_alert())
         await place.settled(opened["id"])
@@ -98,9 +90,7 @@ async def test_protection_when_not_executed_then_placed_again_after_the_fence(tm
 
 async def test_protection_when_user_cancels_it_once_then_placed_again_twice_then_their_will(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         _, opened = await place.alert(open_alert())
         await place.settled(opened["id"])
         await place.protected(person)
@@ -132,9 +122,7 @@ async def test_protection_when_user_cancels_it_once_then_placed_again_twice_then
 
 async def test_restart_when_oco_rests_then_asked_about_and_not_placed_again(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         _, opened = await place.alert(open_alert())
         await place.settled(opened["id"])
         stop = Decimal((await place.protected(person))[0]["stop"])

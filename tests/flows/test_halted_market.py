@@ -6,17 +6,13 @@ from pathlib import Path
 
 from tests.support.platform import close_alert, open_alert, world
 
-from tradewind.core.plan import PlanName
-
 
 async def test_fault_47_market_when_halted_then_no_entry_and_the_exit_waits_with_its_stop_in_place(
     tmp_path: Path,
 ) -> None:
     """order-protocol.md section 4: not trading, nothing is cancelled, the exit waits, the user is told."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         _, opened = await place.alert(open_alert())
         await place.settled(opened["id"])
         await place.protected(person)

@@ -21,9 +21,7 @@ async def _order_ended(place: World, person: Person, order_id: str) -> dict[str,
 
 async def test_buy_when_by_amount_then_filled_and_protected_with_default_levels(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         status, order = await place.call("POST", "/trading/buy", person, {"symbol": "BTC/USDT", "amount": "25"})
         assert status == 202, order
         ended = await _order_ended(place, person, order["id"])
@@ -36,9 +34,7 @@ async def test_buy_when_by_amount_then_filled_and_protected_with_default_levels(
 
 async def test_sell_when_coins_are_held_for_a_signal_then_refused_until_said_so(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         _, answer = await place.alert(open_alert())
         await place.settled(answer["id"])
         await place.protected(person)
@@ -54,9 +50,7 @@ async def test_sell_when_coins_are_held_for_a_signal_then_refused_until_said_so(
 
 async def test_sell_when_other_coins_are_free_then_position_and_stop_stay(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person, balances={"USDT": "1000", "BTC": "0.01"})
+        person = await place.one_linked(balances={"USDT": "1000", "BTC": "0.01"})
         _, answer = await place.alert(open_alert())
         await place.settled(answer["id"])
         before = await place.protected(person)
@@ -70,9 +64,7 @@ async def test_sell_when_other_coins_are_free_then_position_and_stop_stay(tmp_pa
 
 async def test_fault_90_buy_when_sent_twice_with_one_key_then_one_order(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         headers = {"Authorization": f"Bearer {person.token}", "Idempotency-Key": "form-1"}
         url = f"{place.url}/api/v1/trading/buy"
         ids = set()

@@ -74,13 +74,6 @@ async def _obey(place: World, person: Person, source_id: str) -> None:
     assert status == 201, answer
 
 
-async def _flat(place: World, person: Person) -> None:
-    async def is_flat() -> bool:
-        return not await place.positions(person)
-
-    await place.until(is_flat)
-
-
 def _change(place: World, statement: str, **values: Any) -> None:
     assert place.app is not None
     place.app.db.write_now(lambda tx: tx.execute(text(statement), values))
@@ -94,9 +87,7 @@ async def test_signal_when_the_database_is_busy_then_tried_again_and_carried_out
 ) -> None:
     """product.md S5: a signal that could not be carried out because the database is busy waits while it is fresh."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         monkeypatch.setattr(points, "driver", _busy_at(Point.DECISIONS_WRITTEN, times=6))
         _, answer = await place.alert(open_alert())
         # More failures than a mistake may have: what passes is not counted as an attempt.
@@ -150,9 +141,7 @@ def _failing(place: World, source_id: str) -> str:
 async def test_fault_18_signal_when_it_waited_too_long_then_entries_are_stale_and_exits_are_not(tmp_path: Path) -> None:
     """reliability.md fault 18; order-protocol.md section 10: exits never age."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         _, opened = await place.alert(open_alert())
         await place.settled(opened["id"])
         await place.protected(person)
@@ -163,7 +152,7 @@ async def test_fault_18_signal_when_it_waited_too_long_then_entries_are_stale_an
         stale, close = db.write_now(lambda tx: _accept(tx, ids, place, long_ago))
         assert (await place.settled(stale))["counts"]["skip_reasons"] == {"stale": 1}
         assert (await place.settled(close))["counts"]["states"] == {"FILLED": 1}
-        await _flat(place, person)
+        await place.flat(person)
 
 
 def _accept(tx: Tx, ids: RandomIds, place: World, at: datetime) -> tuple[str, str]:
@@ -204,9 +193,7 @@ async def test_signal_when_deciding_it_outlasts_a_lease_then_the_lease_is_renewe
 ) -> None:
     """order-protocol.md section 3.1: thousands of accounts may take longer to decide than a lease lasts."""
     async with world(tmp_path, orders=replace(FAST_ORDERS, lease_s=1)) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        await place.one_linked()
         assert place.app is not None
         db, decided = place.app.db, OutlookDesk.of
 
@@ -231,9 +218,7 @@ async def test_close_when_its_venue_is_switched_off_then_intended_and_carried_ou
 ) -> None:
     """order-protocol.md section 3.1: an account whose venue is missing is recorded INTENDED, and holds up nobody."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         _, opened = await place.alert(open_alert())
         await place.settled(opened["id"])
         await place.protected(person)
@@ -254,7 +239,7 @@ async def test_close_when_its_venue_is_switched_off_then_intended_and_carried_ou
         await place.start_platform()
         board = await place.settled(closed["id"])
         assert board["counts"]["states"] == {"FILLED": 1}
-        await _flat(place, person)
+        await place.flat(person)
 
 
 # --- the order of signals (order-protocol.md section 4) ----------------------------------------------
@@ -263,9 +248,7 @@ async def test_close_when_its_venue_is_switched_off_then_intended_and_carried_ou
 async def test_fault_17_open_when_older_than_the_last_close_then_superseded(tmp_path: Path) -> None:
     """order-protocol.md section 4: an open whose alert time is older than the source's last close is superseded."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         before = (datetime.now(UTC) - timedelta(seconds=5)).strftime("%Y-%m-%dT%H:%M:%SZ")
         _, closed = await place.alert(close_alert())
         board = await place.settled(closed["id"])
@@ -282,9 +265,7 @@ async def test_close_when_the_mandate_is_gone_then_it_reaches_the_lots_of_its_so
     """order-protocol.md section 4: a close reaches every account that holds lots opened by that source, mandate or
     not, and sells those lots only."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         other, token = await _source(place, "other")
         await _obey(place, person, other)
         _, mine = await place.alert(open_alert())
@@ -321,9 +302,7 @@ async def test_close_when_an_entry_is_in_doubt_then_the_known_part_is_sold_now_a
 ) -> None:
     """order-protocol.md section 4: it sells the known part now and the rest when it is known."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person, allows_adding=True)
+        person = await place.one_linked(allows_adding=True)
         _, first = await place.alert(open_alert())
         await place.settled(first["id"])
         await place.protected(person)
@@ -337,7 +316,7 @@ async def test_close_when_an_entry_is_in_doubt_then_the_known_part_is_sold_now_a
 
         await place.until(is_in_doubt)
         _, closed = await place.alert(close_alert())
-        await _flat(place, person)
+        await place.flat(person)
         await place.control("DELETE", "faults")
 
         async def is_all_sold() -> bool:
@@ -348,7 +327,7 @@ async def test_close_when_an_entry_is_in_doubt_then_the_known_part_is_sold_now_a
             )
 
         await place.until(is_all_sold)
-        await _flat(place, person)
+        await place.flat(person)
         exits = [each for each in await place.orders(person) if each["leg"] == "exit"]
         assert [each["state"] for each in exits] == ["FILLED", "FILLED"]
         assert {each["signal_id"] for each in exits} == {closed["id"]}

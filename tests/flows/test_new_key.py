@@ -8,7 +8,6 @@ from pathlib import Path
 from tests.support.platform import close_alert, open_alert, world
 
 from tradewind.core.ids import AccountId
-from tradewind.core.plan import PlanName
 
 KEY_REFUSED = {"code": -2015, "msg": "Invalid API-key, IP, or permissions for action.", "status": 401}
 
@@ -18,9 +17,7 @@ async def test_exit_when_the_key_was_refused_and_is_accepted_again_then_sold_at_
 ) -> None:
     """order-protocol.md section 6: an exit is closed only by having no usable credential, and first in line after."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         _, answer = await place.alert(open_alert())
         await place.settled(answer["id"])
         await place.protected(person)

@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy import select
 from tests.support.platform import Person, World, close_alert, open_alert, world
 
-from tradewind.core.plan import PlanName
 from tradewind.execution.tables import fills, incidents, orders
 from tradewind.sim.types import NO_ID, ExpiryReason, OrderStatus
 
@@ -21,9 +20,7 @@ _ODD = "INSUFFICIENT\x00\x1b[31mLIQUIDITY"
 
 
 async def _held(place: World, **balances: str) -> tuple[Person, dict[str, Any]]:
-    (person,) = place.people([PlanName.PRO])
-    await place.start_platform()
-    await place.link(person, balances={"USDT": "1000", **balances})
+    person = await place.one_linked(balances={"USDT": "1000", **balances})
     _, answer = await place.alert(open_alert())
     await place.settled(answer["id"])
     (position,) = await place.protected(person)
@@ -123,9 +120,7 @@ async def test_words_of_the_exchange_when_no_database_takes_them_then_kept_witho
     """order-protocol.md section 2: a fact from the venue never raises, whatever words it comes in."""
     monkeypatch.setattr(ExpiryReason.INSUFFICIENT_LIQUIDITY, "_value_", _ODD)
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person, balances={"USDT": "1000", "EV\x00IL\x1b": "5"})
+        person = await place.one_linked(balances={"USDT": "1000", "EV\x00IL\x1b": "5"})
         await place.fault("partial_fill", value=0.5, calls=ORDER_CALLS, times=1)
         _, answer = await place.alert(open_alert())
         board = await place.settled(answer["id"])

@@ -11,7 +11,6 @@ from tests.support.platform import open_alert, world
 
 from tradewind.cli.serve import for_people
 from tradewind.core.errors import Conflict
-from tradewind.core.plan import PlanName
 from tradewind.execution.owner import Owner, StaleOwner
 from tradewind.infra.db import Db
 
@@ -21,9 +20,7 @@ async def test_fault_10_platform_that_wakes_after_a_takeover_then_sends_nothing_
 ) -> None:
     """order-protocol.md section 8: a paused owner that wakes cannot claim."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         other = Db.open(address(tmp_path / "data" / "tradewind.db", is_migrated=True))
         try:
             other.write_now(Owner().take)

@@ -7,18 +7,13 @@ from pathlib import Path
 
 from tests.support.platform import Person, World, open_alert, world
 
-from tradewind.core.plan import PlanName
-
 ORDER_CALLS = ["POST /api/v3/order"]
 OCO_CALLS = ["POST /api/v3/orderList/oco"]
 NEW_ORDER_REJECTED = -2010
 
 
 async def _opened(place: World) -> Person:
-    (person,) = place.people([PlanName.PRO])
-    await place.start_platform()
-    await place.link(person)
-    return person
+    return await place.one_linked()
 
 
 async def _is_flat(place: World, person: Person) -> bool:

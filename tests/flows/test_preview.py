@@ -126,9 +126,7 @@ async def test_preview_when_a_user_asks_then_only_their_own_accounts_and_reasons
 
 async def test_preview_when_the_symbol_is_unknown_then_refused_as_a_signal_would_be(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        await place.one_linked()
         status, answer = await place.call(
             "POST", "/signals/preview", place.operator, {**_body(place), "symbol": "NOPE/USDT"}
         )
@@ -139,9 +137,7 @@ async def test_preview_by_command_line_when_the_platform_runs_then_a_table_and_t
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        await place.one_linked()
         monkeypatch.setenv(TOKEN_VARIABLE, place.operator.token)
         command = Command(tmp_path)
         asked = ("signals", "preview", place.source_id, "open", "BTC/USDT", "--url", place.url)

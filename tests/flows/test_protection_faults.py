@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ async def _linked(place: World, *, balances: dict[str, str] | None = None) -> Pe
 
 
 async def _opened(place: World) -> str:
-    _, answer = await place.alert(open_alert())
+    # With an id of its own: two alerts of one second would be the same alert twice.
+    _, answer = await place.alert(open_alert(id=uuid.uuid4().hex))
     await place.settled(answer["id"])
     return str(answer["id"])
 
@@ -36,13 +38,6 @@ async def _in_state(place: World, person: Person, state: str) -> dict[str, Any]:
         return held[0] if [each["protection"] for each in held] == [state] else None
 
     return dict(await place.until(found))
-
-
-async def _flat(place: World, person: Person) -> None:
-    async def is_flat() -> bool:
-        return not await place.positions(person)
-
-    await place.until(is_flat)
 
 
 async def _price(place: World, price: Decimal) -> None:
@@ -79,7 +74,7 @@ async def test_fault_44_list_refused_because_the_price_is_already_beyond_then_so
         person = await _linked(place)
         await place.fault("refuse", calls=OCO_CALLS, times=1, **OUT_OF_ORDER)
         await _opened(place)
-        await _flat(place, person)
+        await place.flat(person)
         assert len(await _sold(place, person)) == 1
 
 
@@ -93,7 +88,7 @@ async def test_fault_45_gap_far_below_the_stop_while_the_stream_is_silent_then_f
         held = await _in_state(place, person, "protected_native")
         await place.fault("stream_mute", stream="user")
         await _price(place, Decimal(held["stop"]) * Decimal("0.8"))
-        await _flat(place, person)
+        await place.flat(person)
         sold = await _sold(place, person)
         assert len(sold) == 1
         assert sold[0] <= Decimal(held["quantity"])
@@ -113,7 +108,7 @@ async def test_fault_52_coins_taken_away_under_a_watched_stop_then_only_the_shor
         taken = Decimal("0.00001") if part == "one step" else (quantity * Decimal(part)).quantize(Decimal("0.00001"))
         await place.control("POST", "deposit", {"uid": person.uid, "asset": "BTC", "amount": str(-taken)})
         await _price(place, Decimal(held["stop"]) * Decimal("0.99"))
-        await _flat(place, person)
+        await place.flat(person)
         sold = await _sold(place, person)
         assert len(sold) == 1
         assert quantity - taken - Decimal("0.00001") < sold[0] <= quantity - taken
@@ -168,9 +163,7 @@ async def test_fault_51_coins_of_one_position_gone_beside_another_ones_resting_s
 ) -> None:
     """order-protocol.md section 4: only the shortfall is closed; a stop that rests and is untouched hides it not."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person, allows_adding=True)
+        person = await place.one_linked(allows_adding=True)
         for name in ("one", "two"):
             # Two bodies that differ: the same one within a minute is a repeat.
             _, answer = await place.alert(open_alert(sent_by=name))
@@ -250,9 +243,7 @@ async def test_entry_when_so_little_fills_that_it_cannot_be_sold_then_dust_and_n
 async def test_fees_when_paid_in_a_third_asset_then_the_whole_quantity_is_protected(tmp_path: Path) -> None:
     """order-protocol.md section 5, product.md E5: fees in BNB take no coins from the lot."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person, balances={"USDT": "1000", "BNB": "5"})
+        person = await place.one_linked(balances={"USDT": "1000", "BNB": "5"})
         await place.control("POST", f"accounts/{person.uid}", {"pays_fees_in_bnb": True})
         await _opened(place)
         held = await _in_state(place, person, "protected_native")
@@ -287,7 +278,7 @@ async def test_fault_47_symbol_halted_while_it_is_to_be_sold_then_nothing_is_can
         stops = [each for each in await place.venue_orders(person.uid) if each["type"] == "STOP_LOSS"]
         assert [each["status"] for each in stops] == ["NEW"]
         await place.control("POST", "symbols/BTCUSDT/status", {"status": "TRADING"})
-        await _flat(place, person)
+        await place.flat(person)
         assert len(await _sold(place, person)) == 1
 
 

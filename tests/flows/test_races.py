@@ -33,13 +33,6 @@ async def _bought(place: World, person: Person) -> str:
     return str(answer["id"])
 
 
-async def _flat(place: World, person: Person) -> None:
-    async def is_flat() -> bool:
-        return not await place.positions(person)
-
-    await place.until(is_flat)
-
-
 async def _has_state(place: World, person: Person, state: str) -> None:
     async def is_there() -> bool:
         return any(each["state"] == state for each in await place.orders(person))
@@ -53,9 +46,7 @@ def _sold(orders: list[dict[str, Any]]) -> Decimal:
 
 async def test_close_when_entry_is_unknown_and_never_arrived_then_not_sent_again(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         await place.fault("drop_before", calls=ORDER_CALLS, times=1)
         _, opened = await place.alert(open_alert())
         await _has_state(place, person, "UNKNOWN")
@@ -70,9 +61,7 @@ async def test_close_when_entry_is_unknown_and_never_arrived_then_not_sent_again
 
 async def test_hand_sell_when_not_executed_at_first_then_sent_again(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person, balances={"USDT": "1000", "BTC": "0.01"})
+        person = await place.one_linked(balances={"USDT": "1000", "BTC": "0.01"})
         await place.fault("busy_1008", calls=ORDER_CALLS, times=1)
         body = {"symbol": "BTCUSDT", "quantity": "0.005"}
         status, order = await place.call("POST", "/trading/sell", person, body)
@@ -84,9 +73,7 @@ async def test_hand_sell_when_not_executed_at_first_then_sent_again(tmp_path: Pa
 async def test_hand_sells_when_two_at_once_then_never_the_coins_of_a_lot(tmp_path: Path) -> None:
     """order-protocol.md section 4."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person, balances={"USDT": "1000", "BTC": "0.0003"})
+        person = await place.one_linked(balances={"USDT": "1000", "BTC": "0.0003"})
         await place.fault("refuse", calls=OCO_CALLS, code=-1013, msg="Filter failure: MAX_NUM_ALGO_ORDERS")
         _, answer = await place.alert(open_alert())
         await place.settled(answer["id"])
@@ -104,24 +91,20 @@ async def test_hand_sells_when_two_at_once_then_never_the_coins_of_a_lot(tmp_pat
 
 async def test_close_when_a_hand_sell_is_in_doubt_then_sells_once_it_is_known(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         await _bought(place, person)
         await place.fault("drop_before", calls=ORDER_CALLS, times=1)
         body = {"symbol": "BTCUSDT", "all": True, "include_protected": True}
         assert (await place.call("POST", "/trading/sell", person, body))[0] == 202
         await _has_state(place, person, "UNKNOWN")
         await place.alert(close_alert())
-        await _flat(place, person)
+        await place.flat(person)
         assert len([each for each in await place.venue_orders(person.uid) if each["status"] == "FILLED"]) == 2
 
 
 async def test_cancel_when_the_venue_is_busy_then_tried_again_and_never_counted_as_the_users(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         body = {"symbol": "BTC/USDT", "amount": "300"}
         assert (await place.call("POST", "/trading/buy", person, body))[0] == 202
         await place.protected(person)
@@ -141,9 +124,7 @@ async def test_cancel_when_the_venue_is_busy_then_tried_again_and_never_counted_
 async def test_exit_when_refused_again_and_again_then_protected_meanwhile_and_told(tmp_path: Path) -> None:
     """order-protocol.md section 4."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         await _bought(place, person)
         await place.fault("refuse", calls=ORDER_CALLS, code=-2010, msg="Market is closed.")
         await place.alert(close_alert())
@@ -155,14 +136,12 @@ async def test_exit_when_refused_again_and_again_then_protected_meanwhile_and_to
 
         await place.until(has_backed_off)
         await place.control("DELETE", "faults")
-        await _flat(place, person)
+        await place.flat(person)
 
 
 async def test_dust_when_its_time_is_up_then_left_in_peace(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person, time_exit_s=2)
+        person = await place.one_linked(time_exit_s=2)
         await place.fault("partial_fill", calls=ORDER_CALLS, times=1, value=0.12)
         await place.alert(open_alert())
 
@@ -177,9 +156,7 @@ async def test_dust_when_its_time_is_up_then_left_in_peace(tmp_path: Path) -> No
 
 async def test_position_when_left_unprotected_by_the_user_then_no_tick_sells_it(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         await _bought(place, person)
         for number in range(2):
             live = [each for each in await place.venue_orders(person.uid) if each["status"] == "NEW"]
@@ -234,9 +211,7 @@ async def test_outcome_when_it_cannot_be_stored_then_other_accounts_go_on(tmp_pa
 
 async def test_fault_66_database_when_locked_by_another_for_long_then_the_platform_lives(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         await _bought(place, person)
         other = Db.open(place.settings.database_url)
         try:
@@ -253,9 +228,7 @@ async def test_fault_66_database_when_locked_by_another_for_long_then_the_platfo
 
 async def test_start_when_a_position_is_at_a_venue_switched_off_then_the_rest_runs(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         await _bought(place, person)
         await place.stop_platform()
         off = {**place.settings.venues, (BINANCE, Environment.PAPER): VenueSection(enabled=False)}

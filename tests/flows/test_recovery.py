@@ -52,9 +52,7 @@ async def _below(place: World, position: dict[str, Any]) -> None:
 async def test_fault_05_stop_when_filled_while_down_then_booked_reported_and_told(tmp_path: Path) -> None:
     """order-protocol.md section 2 and product.md E8: journal against venue at start, with a report."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         position = await _bought(place, person)
         await place.stop_platform()
         await _below(place, position)
@@ -122,9 +120,7 @@ async def test_entries_when_one_account_cannot_be_looked_at_then_it_waits_and_th
 async def test_fault_39_stream_when_cut_during_a_fill_then_filled_in_after_the_reconnect(tmp_path: Path) -> None:
     """reliability.md L-5: what the stream missed is asked for once it is back."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         position = await _bought(place, person)
         await place.fault("stream_mute", stream="user")
         await _below(place, position)
@@ -141,9 +137,7 @@ async def test_fault_39_stream_when_cut_during_a_fill_then_filled_in_after_the_r
 async def test_fault_51_orders_when_not_ours_then_counted_and_left_alone(tmp_path: Path) -> None:
     """order-protocol.md section 4: product.md E8: orders at the venue that are not ours are left alone and reported."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person, balances={"USDT": "1000", "BTC": "0.5"})
+        person = await place.one_linked(balances={"USDT": "1000", "BTC": "0.5"})
         target = Decimal((await _bought(place, person))["target"]) + 100
         price = str(target.quantize(Decimal(1)))
         body = {"uid": person.uid, "symbol": "BTCUSDT", "side": "SELL", "type": "LIMIT", "quantity": "0.1"}
@@ -161,9 +155,7 @@ async def test_fault_52_coins_when_gone_from_the_account_then_held_told_and_open
 ) -> None:
     """order-protocol.md section 4: a shortfall counts once it was read twice; recovery tells it and decides nothing."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         position = await _bought(place, person)
         stop = next(each for each in await place.venue_orders(person.uid) if each["type"] == "STOP_LOSS")
         await place.stop_platform()
@@ -187,9 +179,7 @@ async def test_fault_52_coins_when_gone_from_the_account_then_held_told_and_open
 async def test_id_when_it_arrives_after_never_arrived_then_cancelled_and_told(tmp_path: Path) -> None:
     """order-protocol.md sections 1 and 2: an ended id stays watched for 24 h; found alive, it is cancelled."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         await place.fault("drop_before", calls=ORDER_CALLS, times=1)
         _, answer = await place.alert(open_alert())
         await place.settled(answer["id"])
@@ -225,9 +215,7 @@ async def test_id_when_it_arrives_after_never_arrived_then_cancelled_and_told(tm
 async def test_fault_32_id_when_it_fills_after_never_arrived_then_booked_and_protected(tmp_path: Path) -> None:
     """order-protocol.md section 2: a fact after the end is recorded, booked, and protection follows it."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         await place.fault("drop_before", calls=ORDER_CALLS, times=1)
         _, answer = await place.alert(open_alert())
         await place.settled(answer["id"])
@@ -249,9 +237,7 @@ async def test_fault_40_stream_when_connected_and_silent_then_found_by_comparing
 ) -> None:
     """reliability.md L-5: a stream that is up and deaf is found out by comparing the account with its venue."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         await _bought(place, person)
         assert place.app is not None
         await place.fault("stream_mute", stream="user")
@@ -278,9 +264,7 @@ async def test_hold_when_set_while_a_look_is_just_ending_then_it_is_a_hold_of_it
 ) -> None:
     """product.md E8: a look that began before a doubt says nothing of it."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         await place.reconciled(person)
         assert place.app is not None
         recovery, account_id = place.app.engine.recovery, AccountId(person.account_id)
@@ -308,9 +292,7 @@ async def test_order_of_our_form_when_the_journal_does_not_know_it_then_entries_
 ) -> None:
     """order-protocol.md section 9: what a put-back journal has forgotten shows in what rests at the venue."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         await _bought(place, person)
         assert place.app is not None
         stop = next(each for each in await place.venue_orders(person.uid) if each["type"] == "STOP_LOSS")
@@ -337,9 +319,7 @@ async def test_reconcile_when_neither_venue_nor_database_answers_then_the_platfo
 ) -> None:
     """order-protocol.md section 6: with the database away the watch goes on, so the process must."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         await place.reconciled(person)
         assert place.app is not None
         recovery, account_id = place.app.engine.recovery, AccountId(person.account_id)

@@ -23,9 +23,7 @@ def _rows(place: World, table: str) -> int:
 
 async def test_alerts_when_wrong_then_clear_answer_and_nothing_stored(tmp_path: Path) -> None:
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         old = (datetime.now(UTC) - timedelta(seconds=90)).strftime("%Y-%m-%dT%H:%M:%SZ")
         cases: list[tuple[Any, int, str]] = [
             (open_alert("NOSUCHCOINUSDT"), 422, "unknown_symbol"),
@@ -51,9 +49,7 @@ async def test_alerts_when_wrong_then_clear_answer_and_nothing_stored(tmp_path: 
 async def test_fault_13_alert_when_sent_twice_then_same_id_and_one_order(tmp_path: Path) -> None:
     """reliability.md fault 13."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         alert = open_alert()
         first, second = await place.alert(alert), await place.alert(alert)
         assert (first[0], second[0]) == (202, 202)

@@ -29,9 +29,7 @@ async def test_fault_70_backup_when_put_back_then_refused_then_adopted_protected
 ) -> None:
     """order-protocol.md section 9: refused until told so; then adopted, booked, protected, reported."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         await place.reconciled(person)
         await mark_settled(place)
         backup = Backup.take(place.settings.database_url)
@@ -220,9 +218,7 @@ async def test_serve_when_stopped_after_the_file_was_copied_then_after_restore_s
 async def test_restore_when_the_mark_cannot_be_read_then_the_platform_is_stopped(tmp_path: Path) -> None:
     """order-protocol.md section 6: what was stopped since the backup nobody knows, so everything is."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         await mark_settled(place)
         await place.stop_platform()
         marks_at(place).written[0].write_bytes(b'{"journal": 3, "st')
@@ -250,9 +246,7 @@ async def test_account_when_linked_again_after_a_restore_then_its_own_past_is_no
 ) -> None:
     """order-protocol.md section 9: what the journal knows under an account of before is no news."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         await place.reconciled(person)
         await place.stop_platform()
         restore_now(place)

@@ -24,9 +24,7 @@ from tradewind.execution import restoring
 async def test_fault_70_folder_when_put_back_as_a_whole_then_refused_by_the_mark_outside(tmp_path: Path) -> None:
     """order-protocol.md section 9: a copy of the folder brings its own mark back; the one outside is ahead."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         await place.reconciled(person)
         await mark_settled(place)
         beside, outside = marks_at(place).written
@@ -78,9 +76,7 @@ async def test_restore_when_every_account_is_reconciled_then_done_and_the_next_s
 ) -> None:
     """order-protocol.md section 9: a restore is over some day, and is not looked at for ever."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         await bought_in(place)
         await place.protected(person)
         await place.stop_platform()

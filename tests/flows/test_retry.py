@@ -89,9 +89,7 @@ async def test_retry_when_denied_for_a_reason_that_stays_then_left_as_it_is(tmp_
 async def test_retry_when_skipped_for_a_passing_reason_then_decided_again(tmp_path: Path) -> None:
     """order-protocol.md section 9: accounts that were Skipped for a passing reason; one Decision stays one."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         await place.reconciled(person)
         # No balance in the quote asset is no passing reason; "not known" is.
         await place.call("POST", f"/accounts/{person.account_id}/pause", person)
@@ -110,9 +108,7 @@ async def test_retry_when_skipped_for_a_passing_reason_then_decided_again(tmp_pa
 async def test_retry_when_what_never_arrived_was_executed_after_all_then_not_bought_again(tmp_path: Path) -> None:
     """order-protocol.md section 11, I-1: an ended row keeps its state, and its fills are booked all the same."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         await place.reconciled(person)
         _, answer = await place.alert(open_alert())
         await place.settled(answer["id"])
@@ -136,9 +132,7 @@ async def test_retry_when_what_never_arrived_was_executed_after_all_then_not_bou
 async def test_retry_when_an_order_is_in_doubt_then_blocked_and_told(tmp_path: Path) -> None:
     """order-protocol.md section 9: UNKNOWN and BLIND block it."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         await place.reconciled(person)
         await place.fault("execute_drop", calls=ORDER_CALLS, times=1)
         await place.fault("stream_mute", stream="user")
@@ -209,9 +203,7 @@ async def test_retry_by_command_when_the_platform_runs_then_carried_out_by_it(tm
 async def test_fault_76_close_when_given_up_then_told_as_an_alarm_and_retry_takes_it_up_again(tmp_path: Path) -> None:
     """order-protocol.md section 4: a close that ends in the dead-letter box raises an alarm."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         _, opened = await place.alert(open_alert())
         await place.settled(opened["id"])
         await place.protected(person)
@@ -315,9 +307,7 @@ async def test_fault_76_signal_when_its_row_cannot_be_read_then_set_aside_told_a
 ) -> None:
     """order-protocol.md section 4: one damaged row holds up no other; where it may be a close it is an alarm."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         _, opened = await place.alert(open_alert())
         await place.settled(opened["id"])
         await place.protected(person)
@@ -353,9 +343,7 @@ async def test_fault_76_close_when_its_leases_run_out_five_times_then_an_inciden
 ) -> None:
     """order-protocol.md section 4: given up by a worker that died is given up like any other."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         _, opened = await place.alert(open_alert())
         await place.settled(opened["id"])
         await place.protected(person)

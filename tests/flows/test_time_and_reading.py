@@ -36,9 +36,7 @@ async def test_fault_33_order_when_queries_never_find_it_then_the_list_does_and_
 ) -> None:
     """order-protocol.md section 2: NEVER_ARRIVED needs empty lists as well as two "not found"."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         await place.fault("execute_drop", calls=ORDER_CALLS, times=1)
         await place.fault("stream_mute", stream="user")
         await place.fault("refuse", calls=QUERY_CALLS, code=UNKNOWN_ORDER, msg="Order does not exist.", status=400)
@@ -54,9 +52,7 @@ async def test_fault_38_request_when_under_way_for_too_long_then_refused_by_its_
 ) -> None:
     """order-protocol.md section 3, fence: what arrives after its window is never executed."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         await place.fault("delay_ms", value=1_500, where="before", calls=ORDER_CALLS, times=1)
         _, answer = await place.alert(open_alert())
         await place.settled(answer["id"])

@@ -8,15 +8,11 @@ from typing import Any
 
 from tests.support.platform import Person, World, open_alert, world
 
-from tradewind.core.plan import PlanName
-
 OCO_CALLS = ["POST /api/v3/orderList/oco"]
 
 
 async def _held(place: World, **terms: Any) -> tuple[Person, dict[str, Any]]:
-    (person,) = place.people([PlanName.PRO])
-    await place.start_platform()
-    await place.link(person, trailing_bps=100, target_bps=5_000, **terms)
+    person = await place.one_linked(trailing_bps=100, target_bps=5_000, **terms)
     _, answer = await place.alert(open_alert())
     await place.settled(answer["id"])
     return person, (await place.protected(person))[0]
@@ -111,9 +107,7 @@ async def test_fault_08_killed_between_the_cancel_of_the_old_stop_and_the_new_th
 async def test_trailing_when_only_the_watch_stands_then_it_follows_too_and_sells(tmp_path: Path) -> None:
     """order-protocol.md section 5: no algo slot, so the engine watches; the trailing stop is the engine's."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person, trailing_bps=100, target_bps=5_000)
+        person = await place.one_linked(trailing_bps=100, target_bps=5_000)
         await place.fault("refuse", calls=OCO_CALLS, code=-1013, msg="Filter failure: MAX_NUM_ALGO_ORDERS")
         _, answer = await place.alert(open_alert())
         await place.settled(answer["id"])
@@ -137,9 +131,7 @@ async def test_trailing_when_only_the_watch_stands_then_it_follows_too_and_sells
 async def test_buy_by_hand_when_trailing_then_its_stop_follows(tmp_path: Path) -> None:
     """product.md E4 and E7: a hand order may trail."""
     async with world(tmp_path) as place:
-        (person,) = place.people([PlanName.PRO])
-        await place.start_platform()
-        await place.link(person)
+        person = await place.one_linked()
         body = {"symbol": "BTCUSDT", "amount": "50", "trailing_bps": 100}
         status, answer = await place.call("POST", "/trading/buy", person, body)
         assert status == 202, answer

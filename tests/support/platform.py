@@ -190,6 +190,12 @@ class World:
         assert status == 201, answer
         return person
 
+    async def one_linked(self, **terms: Any) -> Person:
+        """Start the platform with one person on the PRO plan whose account is linked; `terms` as for `link`."""
+        (person,) = self.people([PlanName.PRO])
+        await self.start_platform()
+        return await self.link(person, **terms)
+
     async def add_key(self, person: Person, key: dict[str, Any], **more: Any) -> tuple[int, Any]:
         """Post a key as a person would."""
         body = {
@@ -293,6 +299,14 @@ class World:
             return not any(why["code"] == "reconciling" for each in answer["accounts"] for why in each["reasons"])
 
         await self.until(is_open)
+
+    async def flat(self, person: Person, seconds: float = 20.0) -> None:
+        """Wait until a person holds no position."""
+
+        async def is_flat() -> bool:
+            return not await self.positions(person)
+
+        await self.until(is_flat, seconds)
 
     async def protected(self, person: Person, seconds: float = 20.0) -> list[dict[str, Any]]:
         """Wait until a person has a position and the venue holds its protection."""
