@@ -13,6 +13,7 @@ from tradewind.core.instrument import Environment
 from tradewind.core.order import Denied, OrderState, OutcomeLost, ReturnedUnsent, VenueReport
 from tradewind.execution.emergency_store import PLATFORM
 from tradewind.execution.latch import Latch
+from tradewind.execution.outcomes import Outcome
 from tradewind.execution.sellable import Market
 from tradewind.execution.submit import Submitter, event_of
 from tradewind.venues.base import Placement, PlacementTold, PlaceOrder
@@ -123,3 +124,26 @@ async def test_claimed_orders_when_the_process_may_send_nothing_more_then_return
         (outcome,) = await submitter.send(claimed)
         assert isinstance(outcome.event, ReturnedUnsent)
         assert bench.written == []
+
+
+async def test_answers_when_whoever_counts_credentials_fails_then_every_order_is_in_doubt_and_none_is_lost(
+    tmp_path: Path,
+) -> None:
+    """order-protocol.md section 3.5: everything that is not a clear acceptance is UNKNOWN."""
+
+    class Refusing(_Bench):
+        async def place_all(self, placements: Sequence[Placement], told: PlacementTold) -> None:
+            for placement in placements:
+                told(placement, CredentialRefused("key", "refused", signed_at_ms=1_000))
+
+    def failing(_account: object, _code: object) -> None:
+        raise RuntimeError("a mistake of ours")
+
+    with journal_desk(tmp_path) as desk:
+        submitter = Submitter(cast(Any, Refusing()), Latch(), desk.clock, failing)
+        claimed = desk.claim(desk.entry(), desk.entry(source="s2"))
+        heard: list[Outcome] = []
+        await submitter.send_all([(order,) for order in claimed], heard.extend)
+        assert [each.order_id for each in heard] == [order.id for order in claimed]
+        doubt = OutcomeLost(desk.clock.now(), "unforeseen_error", 1_000)
+        assert [each.event for each in heard] == [doubt, doubt]

@@ -97,7 +97,7 @@ class Submitter:
             try:
                 client, placement = self._placement(sending)
             except Exception as error:
-                told(self._failures(sending, error))
+                told(self._outcomes(sending, error))
             else:
                 lots.setdefault(client, {})[placement] = sending
         if len(lots) == 1:
@@ -121,14 +121,20 @@ class Submitter:
             raise
         except Exception as error:
             for sending in waiting.values():
-                told(self._failures(sending, error))
+                told(self._outcomes(sending, error))
 
     def _outcomes(self, sending: Sending, result: Ack | Exception) -> list[Outcome]:
-        if isinstance(result, Exception):
-            return self._failures(sending, result)
-        reached(Point.LIST_ANSWERED if len(sending) > 1 else Point.ORDER_ANSWERED)
-        self.on_credential(sending[0].account_id, None)
-        return self._accepted(sending, result)
+        """Say what an answer proves; never raises: whoever called would lose the order, and its place on the wire."""
+        try:
+            if isinstance(result, Exception):
+                return self._failures(sending, result)
+            reached(Point.LIST_ANSWERED if len(sending) > 1 else Point.ORDER_ANSWERED)
+            self.on_credential(sending[0].account_id, None)
+            return self._accepted(sending, result)
+        except Exception:
+            _log.exception("execution.submit.outcome_failed", order_ids=[order.id for order in sending])
+            doubt = OutcomeLost(self.clock.now(), "unforeseen_error", _signed_at_ms(result))
+            return [Outcome(order.id, doubt, attempt=order.attempt) for order in sending]
 
     def _failures(self, sending: Sending, error: Exception) -> list[Outcome]:
         return [self._failure(order, error) for order in sending]
@@ -231,6 +237,11 @@ def event_of(order: Order, error: Exception, now: datetime) -> OrderEvent:
         case _:
             _log.error("execution.submit.unforeseen", order_id=order.id, error=type(error).__name__, exc_info=error)
             return OutcomeLost(now, "unforeseen_error")
+
+
+def _signed_at_ms(result: Ack | Exception) -> int | None:
+    """The recorded signing time, from which the fence is counted; None where none is known."""
+    return result.signed_at_ms if isinstance(result, Ack | VenueError) else None
 
 
 def _retry_at(error: VenueError, now: datetime) -> datetime:
