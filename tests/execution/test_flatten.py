@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 
-from tests.support.journal import USER, Desk, journal_desk
+import pytest
+from tests.support.journal import ACCOUNT, USER, Desk, journal_desk
 from tests.support.market_desk import exit_bench
 
 from tradewind.audit.service import Audit
 from tradewind.core.ids import LotId
 from tradewind.core.order import Leg
-from tradewind.execution import store
+from tradewind.execution import flatten, store
 from tradewind.execution.emergency import Emergency, StopRequest
-from tradewind.execution.emergency_store import PLATFORM, Policy
+from tradewind.execution.emergency_store import PLATFORM, Policy, Scope, ScopeKind
+from tradewind.execution.exits import Departure, ExitDesk
 from tradewind.execution.flatten import Flattener
+from tradewind.infra.db import Tx
 from tradewind.vault.cipher import LocalKek
 from tradewind.vault.secret import Secret
 from tradewind.vault.service import Vault
@@ -76,6 +81,42 @@ async def test_flatten_when_a_round_had_to_wait_for_the_database_then_a_late_lot
             flattener.on_moved([move])
             await room.clock.advance(3)
             await _until(lambda: _is_leaving(room, late.lot.id))
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.mark.parametrize("where", ["exits", "stops"])
+async def test_flatten_when_one_lot_or_one_stop_makes_trouble_then_the_others_are_sold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """order-protocol.md section 6: what a stop asks for is done for everybody whom nothing keeps from it."""
+    with journal_desk(tmp_path) as room:
+        bench = exit_bench(room)
+        emergency = _emergency(room)
+        flattener = Flattener(room.db, room.clock, emergency, bench.exits, bench.market, lambda _key: None)
+        broken, whole = room.bought(), room.bought()
+        for scope in (Scope(ScopeKind.ACCOUNT, ACCOUNT), PLATFORM):
+            request = StopRequest(scope, Policy.FLATTEN, "cli", "test")
+            room.db.write_now(partial(emergency.stop, wanted=request))
+        drawn_up, read = ExitDesk._drawn_up, flatten.read_scene
+
+        def exit_fails(desk: ExitDesk, departure: Departure, now: datetime) -> object:
+            if where == "exits" and departure.holding.lot.id == broken.lot.id:
+                raise ValueError("this lot cannot be sold")
+            return drawn_up(desk, departure, now)
+
+        def read_fails(tx: Tx, scope: Scope) -> flatten.Scene:
+            if where == "stops" and scope != PLATFORM:
+                raise ValueError("this stop cannot be read")
+            return read(tx, scope)
+
+        monkeypatch.setattr(ExitDesk, "_drawn_up", exit_fails)
+        monkeypatch.setattr(flatten, "read_scene", read_fails)
+        running = asyncio.create_task(flattener.run())
+        try:
+            await _until(lambda: _is_leaving(room, whole.lot.id))
+            assert _is_leaving(room, broken.lot.id) is (where == "stops")
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)

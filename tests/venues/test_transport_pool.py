@@ -243,6 +243,25 @@ def test_request_when_thousands_wait_and_are_stopped_then_all_are_not_sent_and_t
     run(with_server(_hold, scenario, connections_max=1))
 
 
+def test_request_when_the_last_look_goes_wrong_then_it_is_told_and_the_connection_serves_the_next(run: Run) -> None:
+    async def scenario(server: RawServer, transport: Transport) -> None:
+        def broken() -> bool:
+            raise ValueError("a mistake of ours")
+
+        first = asyncio.create_task(transport.request(GET))
+        await asyncio.sleep(0.02)
+        doomed = asyncio.create_task(transport.request(POST, before_write=broken))
+        last = asyncio.create_task(transport.request(GET))
+        assert (await first).status == 200
+        with pytest.raises(ValueError, match="a mistake of ours"):
+            await doomed
+        assert (await last).status == 200
+        assert [line.split(b" ")[0] for line in server.requests] == [b"GET", b"GET"]
+        assert transport.waiting_count == 0
+
+    run(with_server(_hold, scenario, connections_max=1))
+
+
 def test_answer_when_told_then_the_next_request_may_be_written_in_the_same_breath(run: Run) -> None:
     """An answer is told when everything that came with it was read: the next one is answered by its own."""
 

@@ -31,6 +31,7 @@ from tradewind.execution.scene import EXIT_KINDS
 from tradewind.execution.stops import active_stops, scopes_of
 from tradewind.infra.clock import Clock
 from tradewind.infra.db import CommitInDoubt, Db, Tx
+from tradewind.infra.db_errors import Unreachable, is_passing
 from tradewind.infra.log import logger
 from tradewind.infra.points import Point, reached
 from tradewind.infra.wake import Wake
@@ -127,7 +128,17 @@ class Flattener:
         """Look after every stop in force; True if nothing is left to do."""
         rows = [row for row in (await self.db.read(active_stops)).values() if row.policy is not Policy.LEAVE]
         self._has_stops = bool(rows)
-        return all([await self._carry_out(row) for row in rows])
+        return all([await self._carried_out(row) for row in rows])
+
+    async def _carried_out(self, row: StopRow) -> bool:
+        """One stop's trouble holds up no other's: it is logged and comes again in the next round."""
+        try:
+            return await self._carry_out(row)
+        except Exception as error:
+            if isinstance(error, CommitInDoubt) or is_away(error):
+                raise
+            _log.exception("execution.flatten.stop_failed", scope=str(row.scope))
+            return False
 
     async def _carry_out(self, row: StopRow) -> bool:
         scene = await self.db.read(partial(read_scene, scope=row.scope))
@@ -160,12 +171,25 @@ class Flattener:
         """Record an exit of each lot, a batch in a transaction; what they lead to is carried out side by side."""
         for start in range(0, len(holdings), _BATCH):
             batch = holdings[start : start + _BATCH]
-            begun = await self.db.write(partial(self._record, holdings=batch))
+            begun = await self._recorded(batch)
             reached(Point.FLATTEN_COMMITTED)
             if begun:
                 _log.warning("execution.flatten.exits", lots=len(begun), accounts=len({each[0] for each in begun}))
             for key in begun:
                 self.look(key)
+
+    async def _recorded(self, batch: Sequence[Holding]) -> list[Key]:
+        """Record a batch; where that fails, one by one: a lot that cannot be sold keeps no other from it."""
+        try:
+            return await self.db.write(partial(self._record, holdings=batch))
+        except Exception as error:
+            if isinstance(error, CommitInDoubt) or is_away(error):
+                raise
+            _log.exception("execution.flatten.batch_failed", lots=len(batch))
+            if len(batch) == 1:
+                return []
+        middle = len(batch) // 2
+        return [*await self._recorded(batch[:middle]), *await self._recorded(batch[middle:])]
 
     def _record(self, tx: Tx, holdings: Sequence[Holding]) -> list[Key]:
         wanted = [Departure(holding, ExitCause.EMERGENCY, FLATTEN) for holding in holdings]
@@ -193,6 +217,11 @@ def read_scene(tx: Tx, scope: Scope) -> Scene:
     for intent in intent_store.list_open_intents(tx, EXIT_KINDS) if lots else ():
         exits.setdefault((intent.account_id, intent.symbol), []).append(intent)
     return Scene(tuple(emergency_store.entries_on_the_way(tx, scope)), tuple(lots), exits)
+
+
+def is_away(error: Exception) -> bool:
+    """Say whether the database cannot be had now, as against a row or a statement that is wrong."""
+    return isinstance(error, Unreachable | TimeoutError) or is_passing(error)
 
 
 def in_doubt(entries: Sequence[Order]) -> int:

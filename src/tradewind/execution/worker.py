@@ -113,6 +113,9 @@ class SignalWorker:
         finally:
             self.is_deciding = False
             keeper.cancel()
+        if keeper.done() and not keeper.cancelled():
+            # A renewal in doubt ends the process like every other commit in doubt.
+            keeper.result()
         return True
 
     async def _keep_lease(self, claimed: Claimed) -> None:
@@ -121,6 +124,8 @@ class SignalWorker:
             await self.clock.sleep(self.lease_s / _RENEWALS)
             try:
                 await self.db.write(lambda tx: self._renew(tx, claimed))
+            except CommitInDoubt:
+                raise
             except signals.LeaseLost:
                 return
             except Exception:

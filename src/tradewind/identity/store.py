@@ -243,7 +243,17 @@ def _user(row: Row[Any]) -> User:
 def _person(row: Sequence[Any]) -> User:
     """Build the value from `_USER_NAMES`."""
     return User(
-        row[0], row[1], row[2], row[3], _ROLES[row[4]], row[5], row[6], row[7], row[8], row[9], preferred_venue=row[10]
+        row[0],
+        row[1],
+        row[2],
+        row[3],
+        _ROLES.get(row[4]) or Role(row[4]),
+        row[5],
+        row[6],
+        row[7],
+        row[8],
+        row[9],
+        preferred_venue=row[10],
     )
 
 

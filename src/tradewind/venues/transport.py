@@ -15,11 +15,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+from tradewind.infra.log import logger
 from tradewind.infra.points import Point, reached
 from tradewind.venues.errors import NotSent
 from tradewind.venues.transport_connection import AnswerLost, HttpConnection, HttpReply
 from tradewind.venues.transport_dial import Dialer, Endpoint, Proxy, proxy_of
 from tradewind.venues.transport_pool import ConnectionPool
+
+_log = logger("venues.transport")
 
 __all__ = ["AnswerLost", "Errand", "HttpReply", "HttpRequest", "Timeouts", "Transport"]
 
@@ -72,9 +75,22 @@ class Errand:
         """Write, unless it was given up or is not allowed at this last moment."""
         if self.told is None:
             return False
-        if not self.before_write():
-            self._end(NotSent("not_allowed", "The request was stopped directly before it would have left."))
+        try:
+            if not self.before_write():
+                self._end(NotSent("not_allowed", "The request was stopped directly before it would have left."))
+                return False
+            self._write(connection)
+        except Exception as error:
+            # A mistake of ours: told here, for whoever hands out connections cannot tell this request of it.
+            _log.exception("venues.transport.write_failed")
+            self._connection = None
+            self._end(error)
+            connection.abort("write failed")
             return False
+        reached(Point.REQUEST_WRITTEN)
+        return True
+
+    def _write(self, connection: HttpConnection) -> None:
         self._connection = connection
         connection.send(
             self.data,
@@ -83,8 +99,6 @@ class Errand:
             whole_s=self.limits.whole_s,
             body_bytes_max=self.body_bytes_max,
         )
-        reached(Point.REQUEST_WRITTEN)
-        return True
 
     def fail(self, error: Exception) -> None:
         """There is no connection: no byte has left."""

@@ -138,14 +138,19 @@ class OrderSender:
                 if number and number % _TURN == 0:
                     await asyncio.sleep(0)
                 await self._send_one(party, job, stock, len(jobs) - number)
+            # What nobody needed is given back now, not when the last answer is there.
+            self._give_back(stock)
             party.is_complete = True
             party.look()
             await party.done
         finally:
-            for permit in stock:
-                self.rest.budget.give_back(permit)
+            self._give_back(stock)
             for flight in list(party.flights.values()):
                 self._abandon(flight)
+
+    def _give_back(self, stock: list[Permit]) -> None:
+        while stock:
+            self.rest.budget.give_back(stock.pop())
 
     # --- out ---------------------------------------------------------------------------------------
 
