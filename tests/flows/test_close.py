@@ -24,7 +24,11 @@ async def test_close_when_one_second_after_open_with_trial_then_superseded_and_f
         await place.link(trial)
         await place.link(pro)
         _, opened = await place.alert(open_alert())
-        await asyncio.sleep(1)
+
+        async def has_bought() -> bool:
+            return "FILLED" in (await place.fan(opened["id"]))["counts"]["states"]
+
+        await place.until(has_bought)
         _, closed = await place.alert(close_alert())
         await place.settled(closed["id"])
         board = await place.settled(opened["id"])

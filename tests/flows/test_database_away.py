@@ -209,6 +209,8 @@ async def test_stop_file_when_touched_by_hand_then_the_running_platform_stops_an
         await place.start_platform()
         await place.link(person)
         _, answer = await place.alert(open_alert())
+        # Decided, and waiting for the release of its plan: a stop before that would be a skip.
+        await place.until(lambda: place.is_decided(answer["id"]))
         (tmp_path / "data" / "STOP").touch()
         board = await place.settled(answer["id"])
         assert [(cell["state"], cell["reason"]) for cell in board["cells"]] == [("DENIED", "stopped")]

@@ -267,6 +267,10 @@ class World:
         assert status == 200, answer
         return dict(answer)
 
+    async def is_decided(self, signal_id: str) -> bool:
+        """Say whether a signal has been decided."""
+        return bool((await self.fan(signal_id))["cells"])
+
     async def settled(self, signal_id: str, seconds: float = 20.0) -> dict[str, Any]:
         """Wait until a signal is decided and none of its orders is on its way or in doubt."""
         moving = {"INTENDED", "SENT", "UNKNOWN", "CANCEL_SENT", "NEVER_ARRIVED", "ACCEPTED", "PARTIALLY_FILLED"}
