@@ -50,7 +50,7 @@ async def _running(db: Db, clock: ManualClock) -> AsyncIterator[None]:
 
 async def _until(is_so: Callable[[], bool]) -> None:
     # The database works in a thread of its own, so there is something to wait for.
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not is_so():  # noqa: ASYNC110 - nobody sets an event when a row is gone
             await asyncio.sleep(0.01)
 
