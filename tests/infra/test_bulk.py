@@ -71,6 +71,17 @@ def test_update_rows_when_one_key_has_moved_then_the_count_says_so(db: Db) -> No
     ]
 
 
+def test_update_rows_when_many_change_at_once_then_each_has_its_own_values(db: Db) -> None:
+    before = [(f"k{number}", None, None, False, number) for number in range(20)]
+    after = [(f"k{number}", *_ROWS[number % 3][1:4], number) for number in range(20)]
+    db.write_now(lambda tx: bulk.insert_rows(tx, _things, _NAMES, before))
+    changes = [(amount, at, is_odd, key, count) for key, amount, at, is_odd, count in after]
+    names, keys = ("amount", "at", "is_odd"), ("id", "count")
+    assert db.write_now(lambda tx: bulk.update_rows(tx, _things, names, keys, changes)) == 20
+    found = db.read_now(lambda tx: bulk.select_rows(tx, _things, _NAMES, "id", [row[0] for row in after]))
+    assert found == sorted(after)
+
+
 def test_count_up_when_some_rows_are_missing_then_the_others_are_counted(db: Db) -> None:
     db.write_now(lambda tx: bulk.insert_rows(tx, _things, _NAMES, _ROWS))
     assert db.write_now(lambda tx: bulk.count_up(tx, _things, "count", "id", ["a", "c", "nobody"])) == 2
