@@ -181,6 +181,14 @@ async def test_drain_once_when_rows_wait_for_many_rounds_then_each_round_is_boun
     assert [bus.messages.get_nowait().payload["id"] for _ in notes] == list(range(2_350))
 
 
+async def test_drain_once_when_rows_hold_many_notes_then_no_row_beyond_its_round_is_read(db: Db) -> None:
+    clock = ManualClock()
+    many = [Note("a", None, {"id": number}) for number in range(2_350)]
+    await db.write(lambda tx: outbox.append(tx, [Note("a", None, {"id": 0})], clock.now()))
+    await db.write(lambda tx: outbox.append(tx, many, clock.now()))
+    assert [row[4] for row in await db.read(outbox._unpublished)] == [None, *[100] * 10]
+
+
 async def test_drain_once_when_a_row_is_of_an_earlier_release_then_it_is_one_note(db: Db) -> None:
     clock, bus = ManualClock(), _Heard()
     row = {"topic": "order", "user_id": "u1", "payload": '{"id":"o1"}', "created_at": clock.now()}

@@ -176,8 +176,6 @@ class Outbox:
                 await self._bus.publish(message)
                 count += 1
             seqs.append(row[0])
-            if count >= _ROUND:
-                break
         reached(Point.OUTBOX_PUBLISHED)
         await self._db.write(lambda tx: self._mark(tx, seqs))
         reached(Point.OUTBOX_MARK_COMMITTED)
@@ -196,10 +194,17 @@ class Outbox:
 
 
 def _unpublished(tx: Tx) -> list[tuple[int, str, str | None, str, int | None]]:
-    query = (
-        select(outbox.c.seq, outbox.c.topic, outbox.c.user_id, outbox.c.payload, outbox.c.notes)
-        .where(outbox.c.published_at.is_(None))
-        .order_by(outbox.c.seq)
-        .limit(_ROWS)
-    )
+    """Read the rows of one round: what is read beyond it would be read again in each of the next."""
+    is_waiting = outbox.c.published_at.is_(None)
+    count, last = 0, None
+    sizes = select(outbox.c.seq, outbox.c.notes).where(is_waiting).order_by(outbox.c.seq).limit(_ROWS)
+    for seq, notes in tx.execute(sizes).all():
+        last = seq
+        count += notes or 1
+        if count >= _ROUND:
+            break
+    if last is None:
+        return []
+    query = select(outbox.c.seq, outbox.c.topic, outbox.c.user_id, outbox.c.payload, outbox.c.notes)
+    query = query.where(is_waiting, outbox.c.seq <= last).order_by(outbox.c.seq)
     return [(row.seq, row.topic, row.user_id, row.payload, row.notes) for row in tx.execute(query)]
