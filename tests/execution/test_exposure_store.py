@@ -15,8 +15,9 @@ from sqlalchemy import event, update
 from tests.support.journal import ACCOUNT, Desk, journal_desk
 
 from tradewind.core.money import EXACT, ZERO
-from tradewind.core.order import ENDED, IntentKind, Order, OrderState
+from tradewind.core.order import ENDED, AbsenceProven, IntentKind, Order, OrderState, OutcomeLost
 from tradewind.execution import exposure_store, record_store, store
+from tradewind.execution.outcomes import Outcome
 from tradewind.execution.tables import UNSETTLED, orders
 from tradewind.infra.db import Tx
 
@@ -115,3 +116,22 @@ def _plan(tx: Tx, question: Any) -> Sequence[str]:
         # So few rows are read whole, whatever index there is.
         tx.exec_driver_sql("SET LOCAL enable_seqscan = off")
     return [str(row) for row in tx.exec_driver_sql(f"{words} {statement}", parameters)]
+
+
+def test_limits_when_an_entry_that_never_arrived_is_filled_after_all_then_it_counts(tmp_path: Path) -> None:
+    """order-protocol.md section 3.1: limits count every entry not ended, and what it filled."""
+    with journal_desk(tmp_path) as desk:
+        late, gone = desk.claim(desk.entry(), desk.entry())
+        now, since = desk.clock.now(), desk.clock.now() - timedelta(days=1)
+        for order in (late, gone):
+            desk.apply(Outcome(order.id, OutcomeLost(now, "timeout"), attempt=order.attempt))
+            desk.apply(Outcome(order.id, AbsenceProven(now)))
+        desk.apply(desk.filled(late))
+        assert [desk.order(each).state for each in (late, gone)] == [OrderState.NEVER_ARRIVED] * 2
+
+        def look(tx: Tx) -> None:
+            assert exposure_store.entries_used(tx, [ACCOUNT], since) == {ACCOUNT: 1}
+            assert exposure_store.spent_since(tx, [ACCOUNT], since) == {ACCOUNT: Decimal(20)}
+            assert [each.order.id for each in store.entries_since(tx, [ACCOUNT], since)] == [late.id]
+
+        desk.db.read_now(look)

@@ -16,11 +16,11 @@ from tradewind.core.instrument import VenueName
 from tradewind.core.money import EXACT, ZERO, Asset
 from tradewind.core.order import ENDED, OrderState
 from tradewind.execution.order_rows import WORDS
-from tradewind.execution.tables import IS_ENTRY, UNSETTLED, orders
+from tradewind.execution.tables import EXECUTED, IS_ENTRY, UNSETTLED, orders
 from tradewind.infra import bulk
 from tradewind.infra.db import Tx
 
-# Not taken by the venue: they use up nothing.
+# Not taken by the venue: they use up nothing, unless the venue executed them after all (a state that ended stays).
 _TAKEN = "state NOT IN ('DENIED', 'NEVER_ARRIVED', 'REJECTED')"
 _BOUND_NAMES = (
     *("account_id", "source_id", "venue", "symbol", "base", "quote"),
@@ -65,16 +65,21 @@ def bound_entries(tx: Tx, account_ids: Sequence[AccountId]) -> dict[AccountId, l
 
 def entries_used(tx: Tx, account_ids: Iterable[AccountId], since: datetime) -> Mapping[AccountId, int]:
     """Count the entries of signals that were created since a time and taken by the venue, or may yet be."""
-    where = f"{IS_ENTRY} AND created_at >= :created_at AND intent_kind = 'signal' AND {_TAKEN}"
-    rows = bulk.group_among(
-        tx, orders, "count(*)", "account_id", account_ids, where=where, values={"created_at": since}
-    )
-    return {AccountId(account_id): count for account_id, count in rows}
+    wanted, values = list(account_ids), {"created_at": since}
+    where = f"{IS_ENTRY} AND created_at >= :created_at AND intent_kind = 'signal' AND"
+    rows = bulk.group_among(tx, orders, "count(*)", "account_id", wanted, where=f"{where} {_TAKEN}", values=values)
+    # By a question of its own: the other one is answered from the index alone.
+    late = f"{where} NOT ({_TAKEN}) AND {EXECUTED}"
+    rows += bulk.group_among(tx, orders, "count(*)", "account_id", wanted, where=late, values=values)
+    used: dict[AccountId, int] = {}
+    for account_id, count in rows:
+        used[AccountId(account_id)] = used.get(AccountId(account_id), 0) + count
+    return used
 
 
 def spent_since(tx: Tx, account_ids: Iterable[AccountId], since: datetime) -> dict[AccountId, Decimal]:
     """Add up what the entries created since a time have spent, or bind while they may still execute."""
-    where = f"{IS_ENTRY} AND created_at >= :created_at AND {_TAKEN}"
+    where = f"{IS_ENTRY} AND created_at >= :created_at AND ({_TAKEN} OR {EXECUTED})"
     rows = bulk.select_among(
         tx, orders, _SPENT_NAMES, "account_id", account_ids, where=where, values={"created_at": since}
     )

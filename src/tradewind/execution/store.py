@@ -31,7 +31,7 @@ from tradewind.execution.order_rows import (
 from tradewind.execution.order_rows import Stored as Stored
 from tradewind.execution.order_rows import from_row as from_row
 from tradewind.execution.order_rows import is_readable as is_readable
-from tradewind.execution.tables import IS_ENTRY, UNSETTLED, account_states, orders
+from tradewind.execution.tables import EXECUTED, IS_ENTRY, UNSETTLED, account_states, orders
 from tradewind.infra import bulk
 from tradewind.infra.db import Tx
 from tradewind.infra.salvage import salvage
@@ -301,9 +301,10 @@ def committed_spend(tx: Tx, account_ids: Sequence[AccountId]) -> list[Stored]:
 
 
 def entries_since(tx: Tx, account_ids: Sequence[AccountId], since: datetime) -> list[Stored]:
-    """Read entries created since a time that were not denied or refused (weekly and daily limits)."""
+    """Read entries created since a time that were not denied or refused, or executed after all (daily limits)."""
     not_taken = [OrderState.DENIED.value, OrderState.REJECTED.value, OrderState.NEVER_ARRIVED.value]
-    return _entries_where(tx, account_ids, orders.c.created_at >= since, orders.c.state.not_in(not_taken))
+    counts = or_(orders.c.state.not_in(not_taken), text(EXECUTED))
+    return _entries_where(tx, account_ids, orders.c.created_at >= since, counts)
 
 
 def _entries_where(

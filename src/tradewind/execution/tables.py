@@ -24,6 +24,8 @@ UNSETTLED = (
     "(state NOT IN ('CANCELED', 'DENIED', 'EXPIRED', 'FILLED', 'NEVER_ARRIVED', 'REJECTED') OR executed <> booked)"
 )
 IS_ENTRY = "leg = 'entry'"
+# Whether anything was executed at all; amounts are text at SQLite, where "0.0" is not "0".
+EXECUTED = "CAST(executed AS DOUBLE PRECISION) <> 0"
 
 decisions = Table(
     "decisions",
