@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,20 @@ def test_owner_when_its_session_was_ended_then_has_the_lock_again_before_it_writ
     with pytest.raises(Conflict, match="runs on this database"):
         Db.open(url, is_owner=True).write_now(_pid)
     owner.close()
+
+
+def test_owner_when_the_one_before_is_just_leaving_then_it_is_waited_for(url: str) -> None:
+    """A process that has ended holds its lock until the server has seen it; a start right after it is no mistake."""
+    first = Db.open(url, is_owner=True)
+    before = first.write_now(_pid)
+    leaving = threading.Timer(0.3, first.close)
+    leaving.start()
+    second = Db.open(url, is_owner=True)
+    try:
+        assert second.write_now(_pid) != before
+    finally:
+        leaving.join()
+        second.close()
 
 
 def test_owner_when_another_has_taken_over_then_can_write_no_more_and_is_told_to_end(db: Db, url: str) -> None:

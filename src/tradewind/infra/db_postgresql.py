@@ -40,6 +40,8 @@ _VERSION_MIN = 140_000
 _CONNECT_TIMEOUT_S = 5
 # How long our own former session may take to end after its connection is gone.
 _FORMER_SESSION_S = 10.0
+# A session whose process has gone holds its lock for a moment more; one that holds it longer than this is alive.
+_LEAVING_S = 2.0
 _LOOK_AGAIN_S = 0.05
 
 _BEGIN_WRITE = f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({_LOCK_SPACE}, {_WRITE_LOCK})"
@@ -189,11 +191,15 @@ class PostgreSQL:
 
     def _own(self, connection: psycopg.Connection[Any]) -> None:
         """Take the owner's lock for this session, from our own former one if that has not ended yet."""
-        deadline = time.monotonic() + _FORMER_SESSION_S
+        began = time.monotonic()
+        deadline, patience = began + _FORMER_SESSION_S, began + _LEAVING_S
         while not take_owner_lock(connection):
             holder = owner(connection)
             if self._owner_pid is None:
-                raise in_use(holder)
+                if time.monotonic() > (patience if holder else deadline):
+                    raise in_use(holder)
+                time.sleep(_LOOK_AGAIN_S)
+                continue
             if holder is not None and holder.pid != self._owner_pid:
                 raise OwnerLost(f"Another Tradewind has taken the database over ({holder.name})")
             if time.monotonic() > deadline:
