@@ -83,6 +83,7 @@ def build_emergency(
     desk.on_change.append(flattener.wake)
     engine.recorder.listeners.append(flattener.on_moved)
     unrecorded = Unrecorded(engine.db, engine.clock, bus, engine.journal.ids, engine.protector.triggers, engine.latch)
+    engine.recorder.listeners.append(unrecorded.on_moved)
     return EmergencyRoom(desk, flattener, unrecorded)
 
 

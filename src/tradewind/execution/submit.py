@@ -128,7 +128,10 @@ class Submitter:
         try:
             if isinstance(result, Exception):
                 return self._failures(sending, result)
-            reached(Point.LIST_ANSWERED if len(sending) > 1 else Point.ORDER_ANSWERED)
+            if len(sending) > 1:
+                reached(Point.LIST_ANSWERED)
+            else:
+                reached(Point.ORDER_ANSWERED)
             self.on_credential(sending[0].account_id, None)
             return self._accepted(sending, result)
         except Exception:

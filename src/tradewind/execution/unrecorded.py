@@ -2,15 +2,18 @@
 
 With the database away nothing can be recorded, so nothing is sent, exits included. A watch that fires then is
 told by every channel that works without it: the log, and the open streams of the user and of the operators. It
-stays pending in memory (and its price level in the database), and while it is pending no entry is claimed.
+stays pending in memory (and its price level in the database), and until its exit was on the wire no entry is claimed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tradewind.core.ids import LotId
+from tradewind.core.order import Leg, OrderState
 from tradewind.execution.latch import Latch
+from tradewind.execution.outcomes import Moved
 from tradewind.execution.triggers import Fired, Triggers
 from tradewind.infra.bus import Bus, Message
 from tradewind.infra.clock import Clock
@@ -28,6 +31,17 @@ _HOLD_S = 10.0
 
 
 @dataclass(slots=True)
+class _Told:
+    """A lot told of. Times are monotonic."""
+
+    fired_at: float
+    # When the database took a write again.
+    back_at: float | None = None
+    # Its exit was sent and something came of it, or there was nothing to send.
+    is_out: bool = False
+
+
+@dataclass(slots=True)
 class Unrecorded:
     """Watches the watches; one per process."""
 
@@ -38,8 +52,7 @@ class Unrecorded:
     triggers: Triggers
     latch: Latch
     _committed_at: float = 0.0
-    # Lots told of, with when the database took a write again (None: not yet).
-    _told: dict[LotId, float | None] = field(default_factory=dict)
+    _told: dict[LotId, _Told] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._committed_at = self.clock.monotonic()
@@ -56,19 +69,31 @@ class Unrecorded:
         """Return what fired and must be told now, and hold entries while something waits to be recorded."""
         now = self.clock.monotonic()
         pending = {fired.holding.lot.id: fired for fired in self.triggers.fired()}
-        for lot_id in [lot_id for lot_id in self._told if lot_id not in pending]:
-            del self._told[lot_id]
-            _log.info("execution.unrecorded.done", lot_id=lot_id)
         fresh = [
             fired for lot_id, fired in pending.items() if lot_id not in self._told and self._is_unrecorded(fired, now)
         ]
         for fired in fresh:
-            self._told[fired.holding.lot.id] = None
-        for lot_id, back_at in self._told.items():
-            if back_at is None and self._committed_at > pending[lot_id].at:
-                self._told[lot_id] = now
-        self.latch.is_held = any(back_at is None or now - back_at < _HOLD_S for back_at in self._told.values())
+            self._told[fired.holding.lot.id] = _Told(fired.at)
+        for lot_id, told in list(self._told.items()):
+            if told.back_at is None and (self._committed_at > told.fired_at or lot_id not in pending):
+                told.back_at = now
+            if lot_id not in pending and (told.is_out or not self._holds(told, now)):
+                del self._told[lot_id]
+                _log.info("execution.unrecorded.done", lot_id=lot_id)
+        self.latch.is_held = any(self._holds(told, now) for told in self._told.values())
         return fresh
+
+    def on_moved(self, moved: Sequence[Moved]) -> None:
+        """An exit has an answer: recorded is not enough, it must have been on the wire before an entry is."""
+        for move in moved if self._told else ():
+            order = move.after
+            told = self._told.get(LotId(order.lot_id)) if order.lot_id and order.leg is Leg.EXIT else None
+            if told is not None and order.state not in (OrderState.INTENDED, OrderState.SENT):
+                told.is_out = True
+
+    @staticmethod
+    def _holds(told: _Told, now: float) -> bool:
+        return not told.is_out and (told.back_at is None or now - told.back_at < _HOLD_S)
 
     def _is_unrecorded(self, fired: Fired, now: float) -> bool:
         if self._committed_at > fired.at:
