@@ -25,6 +25,8 @@ RULES = StreamRules(
     tick_s=0.02, silence_s=30, answer_s=0.5, rotate_s=3_600, backoff_s=0.05, backoff_s_max=0.1, connect_s=2
 )
 SUBSCRIBE = "userDataStream.subscribe.signature"
+# A window that does not begin anew in the middle of a test, as one of a minute may.
+_DAY_MS = 86_400_000
 A, B = AccountId("a"), AccountId("b")
 
 
@@ -34,7 +36,7 @@ class Streams:
     def __init__(self, url: str, rules: StreamRules, capacity: int = 6_000) -> None:
         clock = SystemClock()
         self.venue_clock = VenueClock(clock)
-        self.budget = IpBudget(clock, self.venue_clock.now_ms, [WindowLimit(60_000, capacity)])
+        self.budget = IpBudget(clock, self.venue_clock.now_ms, [WindowLimit(_DAY_MS, capacity)])
         self.port: UserEvents = BinanceUserEvents(
             url, clock, self.venue_clock, self.budget, rules=rules, recv_window_ms=3_000
         )
