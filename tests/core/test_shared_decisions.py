@@ -15,7 +15,7 @@ from tradewind.core.mandate import Mandate, RiskLevel
 from tradewind.core.money import Price
 from tradewind.core.plan import DEFAULT_PLANS, PlanName
 from tradewind.core.risk import Caps
-from tradewind.core.signal import Action, SizeKind
+from tradewind.core.signal import Action, Signal, SizeKind
 
 # A few objects that accounts share, as the engine hands them in, and equal ones that they do not.
 _GATES = [
@@ -70,13 +70,13 @@ _VIEWS = [UNKNOWN_VIEW, MarketView(Regime.RISK_OFF, Decimal(0)), MarketView(Regi
 
 @given(signals, st.sampled_from(_VIEWS), st.lists(st.tuples(mandates, candidates, exposures), min_size=1, max_size=12))
 def test_decide_when_accounts_share_what_is_equal_then_each_is_decided_as_if_it_were_alone(
-    said: object, view: MarketView, accounts: list[tuple[Mandate, Candidate, Exposure]]
+    said: Signal, view: MarketView, accounts: list[tuple[Mandate, Candidate, Exposure]]
 ) -> None:
     """order-protocol.md section 3.1: one Decision an account, whoever else the signal concerns."""
     shared = Shared()
     for each, known, bound in accounts:
-        together = decide(said, view, each, known, bound, now=after(5), shared=shared)  # type: ignore[arg-type]
-        alone = decide(said, view, each, known, bound, now=after(5))  # type: ignore[arg-type]
+        together = decide(said, view, each, known, bound, now=after(5), shared=shared)
+        alone = decide(said, view, each, known, bound, now=after(5))
         assert together == alone
 
 
